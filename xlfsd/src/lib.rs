@@ -1,0 +1,1 @@
+//! The xlfs daemon.
