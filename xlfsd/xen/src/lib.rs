@@ -8,3 +8,9 @@
 //!    of it) and `console` (the ring's protocol).
 //!
 //! Unsafe code stands only in the modules of the second layer that do ioctl and mmap.
+
+pub mod abi;
+pub mod evtchn;
+pub mod gntdev;
+pub mod hypercall;
+pub mod privcmd;
