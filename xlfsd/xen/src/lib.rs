@@ -14,3 +14,4 @@ pub mod evtchn;
 pub mod gntdev;
 pub mod hypercall;
 pub mod privcmd;
+pub mod kernel;
