@@ -8,3 +8,4 @@
 //!    of it) and `console` (the ring's protocol).
 //!
 //! Unsafe code stands only in the modules of the second layer that do ioctl and mmap.
+pub mod xenstore;
