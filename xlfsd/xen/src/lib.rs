@@ -15,3 +15,4 @@ pub mod gntdev;
 pub mod hypercall;
 pub mod privcmd;
 pub mod kernel;
+pub mod xenstore;
