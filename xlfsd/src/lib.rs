@@ -16,7 +16,9 @@
 pub mod api;
 pub mod durable;
 pub mod event;
+pub mod image;
 pub mod problem;
+pub mod quarantine;
 pub mod size;
 pub mod suggest;
 pub mod task;

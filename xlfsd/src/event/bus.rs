@@ -175,7 +175,7 @@ mod tests {
         let ring = bus.shared.ring.lock();
         assert!(ring.bytes <= 10_000 && (3..10).contains(&ring.events.len()), "{}", ring.bytes);
         drop(ring);
-        let tiny = super::tests::bus(1000, 1);
+        let tiny = tests::bus(1000, 1);
         tiny.warn("web", "X", "a");
         tiny.warn("web", "X", "b");
         assert_eq!(tiny.shared.ring.lock().events.len(), 1);

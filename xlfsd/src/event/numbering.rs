@@ -16,7 +16,7 @@ use std::time::SystemTime;
 use crate::durable::{self, FileError};
 
 /// Numbers in one block.
-pub const BLOCK: u64 = 1_000_000_000;
+const BLOCK: u64 = 1_000_000_000;
 
 /// The counter of blocks could not be used, so the clock stands in for it.
 #[derive(Debug, thiserror::Error)]
