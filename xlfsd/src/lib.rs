@@ -22,4 +22,5 @@ pub mod quarantine;
 pub mod size;
 pub mod suggest;
 pub mod task;
+pub mod template;
 pub mod toml_file;
