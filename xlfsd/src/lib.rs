@@ -9,11 +9,13 @@
 //! - `template`, `image`: what guests are made from;
 //! - `console`: what guests print and who types;
 //! - `problem`: the error type of all of these;
-//! - `config`: what the operator sets.
+//! - `config`: what the operator sets; `base` opens all of it in order.
 //!
 //! None of these touches Xen: with no hypervisor underneath, they work all the same.
 
 pub mod api;
+pub mod base;
+pub mod config;
 pub mod durable;
 pub mod event;
 pub mod image;

@@ -67,6 +67,10 @@ impl Clipper {
 
 impl From<Problem> for Status {
     fn from(problem: Problem) -> Self {
+        if problem.kind == ProblemKind::Internal {
+            // The caller can do nothing about it; the operator can.
+            tracing::error!(reason = problem.reason, "{problem:#}");
+        }
         let mut clipper = Clipper { left: BUDGET };
         let message = clipper.clip(&problem.message).unwrap_or_default();
         let mut metadata = HashMap::new();

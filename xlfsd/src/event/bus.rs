@@ -67,7 +67,7 @@ impl EventBus {
         let mut text = text.into();
         text.truncate(text.floor_char_boundary(MAX_TEXT));
         let mut ring = self.shared.ring.lock();
-        let sequence = ring.numbering.next();
+        let sequence = ring.numbering.take();
         let event = pb::Event {
             sequence,
             time: Some(Timestamp::from(SystemTime::now())),

@@ -63,7 +63,7 @@ impl Numbering {
     }
 
     /// The next number. Once in [`BLOCK`] calls this writes to the disk.
-    pub fn next(&mut self) -> u64 {
+    pub fn take(&mut self) -> u64 {
         if self.last >= self.end
             && let Some(counter) = self.counter.take()
         {
@@ -131,11 +131,11 @@ mod tests {
         let counter = dir.path().join("event-blocks");
         let (mut first, error) = Numbering::claim(&counter);
         assert!(error.is_none());
-        assert_eq!([first.next(), first.next()], [BLOCK + 1, BLOCK + 2]);
+        assert_eq!([first.take(), first.take()], [BLOCK + 1, BLOCK + 2]);
         let (mut second, error) = Numbering::claim(&counter);
         assert!(error.is_none());
         assert_eq!(second.base(), 2 * BLOCK);
-        assert_eq!(second.next(), 2 * BLOCK + 1);
+        assert_eq!(second.take(), 2 * BLOCK + 1);
     }
 
     #[test]
@@ -144,10 +144,10 @@ mod tests {
         let counter = dir.path().join("event-blocks");
         let (mut first, _) = Numbering::claim(&counter);
         first.last = first.end - 1;
-        assert_eq!(first.next(), 2 * BLOCK - 1);
+        assert_eq!(first.take(), 2 * BLOCK - 1);
         let (second, _) = Numbering::claim(&counter);
         assert_eq!(second.base(), 2 * BLOCK);
-        assert_eq!(first.next(), 3 * BLOCK + 1, "block 2 is another run's");
+        assert_eq!(first.take(), 3 * BLOCK + 1, "block 2 is another run's");
     }
 
     #[test]
@@ -169,6 +169,6 @@ mod tests {
     fn a_counter_that_cannot_be_written_does_not_stop_the_daemon() {
         let (mut numbering, error) = Numbering::claim(Path::new("/nonexistent/event-blocks"));
         assert!(matches!(error, Some(NumberingError::Write { .. })));
-        assert!(numbering.next() > 1_700_000_000 * BLOCK);
+        assert!(numbering.take() > 1_700_000_000 * BLOCK);
     }
 }
