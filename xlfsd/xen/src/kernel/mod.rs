@@ -35,6 +35,7 @@ mod lz4;
 mod notes;
 mod plan;
 mod text;
+pub mod worker;
 
 pub use compression::Compression;
 pub use error::{AddressName, Error, Part};
