@@ -1,0 +1,119 @@
+//! The command line as clap sees it: the options that every command has, and
+//! the list of commands. The arguments of a command stand beside what it does,
+//! in [`crate::commands`].
+
+use std::path::PathBuf;
+
+use clap::builder::Styles;
+use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
+use xlfs_proto::DEFAULT_SOCKET;
+
+use crate::commands::{console, create, host, image, lifecycle, list, logs, show};
+use crate::exit::MEANINGS;
+
+const EXAMPLES: &str = "\
+Examples:
+  xlfsctl template list
+  xlfsctl create web --template lapp --set hostname=web --memory 512M
+  xlfsctl console web                 (leave with CTRL-])
+  xlfsctl shutdown web --timeout 2m
+  xlfsctl -o json list";
+
+/// What `--help` adds to `-h`: the exit codes.
+fn after_long_help() -> String {
+    let mut help = format!("{EXAMPLES}\n\nExit codes:\n");
+    for meaning in &MEANINGS {
+        help.push_str(&format!("  {:>3}  {}\n", meaning.exit.code(), meaning.text));
+    }
+    help.push_str("  128 and more: ended by the signal of this number less 128");
+    help
+}
+
+/// Run guests on a Xen host: the command line of xlfs.
+///
+/// xlfsctl talks to xlfsd, the daemon of the host, over its Unix socket.
+#[derive(Debug, Parser)]
+#[command(name = "xlfsctl", version, styles = Styles::plain())]
+#[command(after_help = EXAMPLES, after_long_help = after_long_help())]
+#[command(subcommand_required = true, arg_required_else_help = true, max_term_width = 100)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// Options that stand before or after any command.
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Global options")]
+pub(crate) struct Global {
+    /// The socket of xlfsd.
+    #[arg(long, global = true, value_name = "PATH", env = "XLFSD_SOCKET", hide_env_values = true)]
+    #[arg(default_value = DEFAULT_SOCKET, value_hint = ValueHint::FilePath)]
+    pub(crate) socket: PathBuf,
+    /// How to print: for people, or for programs.
+    #[arg(short, long, global = true, value_name = "FORMAT", value_enum)]
+    #[arg(default_value_t = Format::Table)]
+    pub(crate) output: Format,
+    /// Print nothing but what was asked for: no progress, lists as bare names.
+    #[arg(short, long, global = true)]
+    pub(crate) quiet: bool,
+}
+
+/// How output is printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// For people: aligned text.
+    Table,
+    /// For programs: JSON, of a stable schema.
+    Json,
+    /// The same as YAML.
+    Yaml,
+}
+
+/// Options of every command that changes something by a task.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct Change {
+    /// Print the steps that it would take, and change nothing.
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// Wait until it is done, and show the progress; the default.
+    #[arg(long, overrides_with = "no_wait")]
+    pub(crate) wait: bool,
+    /// Do not wait: print the id of the task and leave.
+    #[arg(long, overrides_with = "wait")]
+    pub(crate) no_wait: bool,
+}
+
+/// The commands, in the order of the help.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    Create(create::Create),
+    Start(lifecycle::Start),
+    Shutdown(lifecycle::Shutdown),
+    Reboot(lifecycle::Reboot),
+    Pause(lifecycle::Pause),
+    Unpause(lifecycle::Unpause),
+    Destroy(lifecycle::Destroy),
+    Delete(lifecycle::Delete),
+    List(list::List),
+    Show(show::Show),
+    Console(console::Console),
+    Logs(logs::Logs),
+    #[command(subcommand)]
+    Image(image::Image),
+    #[command(subcommand)]
+    Host(host::Host),
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn definitions_hold_together() {
+        Cli::command().debug_assert();
+    }
+}

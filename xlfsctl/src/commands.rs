@@ -1,0 +1,93 @@
+//! The commands, a file for each: its arguments, and what it does with them.
+
+mod change;
+pub(crate) mod console;
+pub(crate) mod create;
+pub(crate) mod host;
+pub(crate) mod image;
+pub(crate) mod lifecycle;
+pub(crate) mod list;
+pub(crate) mod logs;
+pub(crate) mod show;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use tokio::sync::OnceCell;
+use tonic::{Response, Status};
+
+use crate::cli::{Cli, Command, Global};
+use crate::client::Daemon;
+use crate::errors::Failure;
+use crate::exit::Exit;
+use crate::output::{Output, failure};
+
+/// How long xlfsd may take to answer a question. Changes have no such limit:
+/// they are tasks, and answer at once.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// What every command works with.
+pub(crate) struct Session {
+    socket: PathBuf,
+    daemon: OnceCell<Daemon>,
+    pub(crate) output: Output,
+}
+
+impl Session {
+    fn new(global: &Global) -> Session {
+        let output = Output::new(global);
+        Session { socket: global.socket.clone(), daemon: OnceCell::new(), output }
+    }
+
+    /// The daemon; connects when it is asked for first, so that mistakes in the
+    /// arguments are told without one.
+    pub(crate) async fn daemon(&self) -> Result<&Daemon, Failure> {
+        self.daemon.get_or_try_init(|| Daemon::connect(&self.socket)).await
+    }
+}
+
+/// Runs the command and tells of its failure.
+pub(crate) async fn run(cli: Cli) -> Exit {
+    let format = cli.global.output;
+    match dispatch(cli).await {
+        Ok(exit) => exit,
+        Err(failure) => {
+            failure::report(format, &failure);
+            failure.exit()
+        }
+    }
+}
+
+async fn dispatch(cli: Cli) -> Result<Exit, Failure> {
+    let session = &Session::new(&cli.global);
+    match cli.command {
+        Command::Create(args) => args.run(session).await,
+        Command::Start(args) => args.run(session).await,
+        Command::Shutdown(args) => args.run(session).await,
+        Command::Reboot(args) => args.run(session).await,
+        Command::Pause(args) => args.run(session).await,
+        Command::Unpause(args) => args.run(session).await,
+        Command::Destroy(args) => args.run(session).await,
+        Command::Delete(args) => args.run(session).await,
+        Command::List(args) => args.run(session).await,
+        Command::Show(args) => args.run(session).await,
+        Command::Console(args) => args.run(session).await,
+        Command::Logs(args) => args.run(session).await,
+        Command::Image(args) => args.run(session).await,
+        Command::Host(args) => args.run(session).await,
+    }
+}
+
+/// The answer to a question, or a failure when it does not come in time.
+pub(crate) async fn answer<T>(
+    call: impl Future<Output = Result<Response<T>, Status>>,
+) -> Result<T, Failure> {
+    match tokio::time::timeout(ANSWER_TIMEOUT, call).await {
+        Ok(reply) => Ok(reply?.into_inner()),
+        Err(_) => {
+            let seconds = ANSWER_TIMEOUT.as_secs();
+            Err(Failure::new(Exit::Deadline, format!("xlfsd did not answer in {seconds} s"))
+                .hint("it may hang: see its log"))
+        }
+    }
+}

@@ -1,0 +1,267 @@
+//! `console`: the keyboard and the screen, tied to a guest's console.
+//!
+//! Three things run: a thread that reads standard input, a thread that writes
+//! standard output ([`stdio`]), and the loop here between them and xlfsd. None
+//! can hold up the loop, so CTRL-] and signals work whatever the guest, the
+//! network or the reader of a pipe does.
+
+mod stdio;
+
+use std::collections::VecDeque;
+use std::io::{self, IsTerminal as _};
+
+use clap::Args;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Code, Streaming};
+use xlfs_proto::v1::console_input::{Open, Part as Input};
+use xlfs_proto::v1::console_output::Part as Shown;
+use xlfs_proto::v1::{ConsoleInput, ConsoleOutput};
+
+use super::Session;
+use crate::errors::{Context as _, Failure};
+use crate::exit::Exit;
+use crate::output::text::plain;
+use crate::output::to_stderr;
+use crate::terminal::{RawMode, reset_modes};
+use stdio::{Keys, Pane};
+
+/// CTRL-], as in telnet, xl and virsh.
+const LEAVE: u8 = 0x1d;
+/// Keys kept for a guest that does not read; more are dropped.
+const MOST_PENDING: usize = 64 * 1024;
+
+/// Attach to a guest's console; CTRL-] leaves.
+///
+/// What the guest has printed comes first. One person writes at a time, any
+/// number may read. Where standard input is not a terminal, its bytes go to the
+/// guest as they are, and the command ends when the guest's output does.
+#[derive(Debug, Args)]
+pub(crate) struct Console {
+    /// The guest.
+    name: String,
+    /// Only look; what is typed goes nowhere.
+    #[arg(short, long, conflicts_with = "take")]
+    read_only: bool,
+    /// Take the keyboard from whoever has it.
+    #[arg(long)]
+    take: bool,
+    /// Start with new output, without what was kept.
+    #[arg(long)]
+    no_replay: bool,
+    /// Stay attached when the guest reboots.
+    #[arg(long)]
+    follow: bool,
+}
+
+/// Why the loop ended.
+enum End {
+    /// The guest's output is over.
+    Output,
+    /// CTRL-] was pressed.
+    Left,
+    Signal(u8),
+    Failed(Failure),
+}
+
+impl Console {
+    pub(crate) async fn run(self, session: &Session) -> Result<Exit, Failure> {
+        let tried = || format!("cannot attach to the console of guest \"{}\"", self.name);
+        // Caught before the terminal is touched, so that none slips through.
+        let mut signals =
+            Signals::catch().map_err(|error| Failure::io("cannot catch signals", &error))?;
+        let (to_guest, requests) = mpsc::channel(4);
+        let open = Input::Open(Open {
+            name: self.name.clone(),
+            write: !self.read_only,
+            force: self.take,
+            replay: !self.no_replay,
+            follow_restarts: self.follow,
+        });
+        // The channel is empty: this cannot fail.
+        let _ = to_guest.try_send(ConsoleInput { part: Some(open) });
+        let attach = session.daemon().await?.consoles().attach(ReceiverStream::new(requests)).await;
+        let from_guest = attach.map_err(hint_writer).context(tried)?.into_inner();
+
+        let stdin = io::stdin();
+        let typed = stdin.is_terminal();
+        let mode = if self.read_only { " to look only" } else { "" };
+        if typed {
+            session.output.note(&format!("Attached to {}{mode}; CTRL-] leaves.", self.name));
+        }
+        let raw = typed.then(|| RawMode::enter(&stdin)).transpose();
+        let raw = raw.map_err(|error| Failure::io("cannot set up the terminal", &error))?;
+
+        let mut pane = Pane::start();
+        let ends = Ends { to_guest, from_guest, typed, read_only: self.read_only };
+        let end = converse(ends, &mut pane, &mut signals).await;
+        if !matches!(end, End::Signal(_)) {
+            // What the guest said last is shown, unless somebody is in a hurry.
+            tokio::select! {
+                () = pane.finish() => {}
+                _ = signals.next() => {}
+            }
+        }
+        if typed && io::stdout().is_terminal() {
+            reset_modes();
+        }
+        drop(raw);
+        match end {
+            End::Output => {
+                session.output.note(&format!("\nThe console of {} is closed.", self.name));
+                Ok(Exit::Ok)
+            }
+            End::Left => {
+                session.output.note(&format!("\nLeft the console of {}.", self.name));
+                Ok(Exit::Ok)
+            }
+            End::Signal(number) => Ok(Exit::Signal(number)),
+            End::Failed(failure) => Err(failure.context(&tried())),
+        }
+    }
+}
+
+/// What to do when somebody else has the keyboard.
+fn hint_writer(status: tonic::Status) -> Failure {
+    let busy = status.code() == Code::FailedPrecondition;
+    let failure = Failure::from(status);
+    match busy {
+        true => failure.hint("if another has the keyboard: --read-only looks on, --take takes it"),
+        false => failure,
+    }
+}
+
+/// The two directions of the console.
+struct Ends {
+    to_guest: mpsc::Sender<ConsoleInput>,
+    from_guest: Streaming<ConsoleOutput>,
+    typed: bool,
+    read_only: bool,
+}
+
+/// Carries bytes both ways until one side is done.
+async fn converse(mut ends: Ends, pane: &mut Pane, signals: &mut Signals) -> End {
+    // A reader without a terminal has nothing to say: standard input stays
+    // untouched, and may belong to another program.
+    let listens = ends.typed || !ends.read_only;
+    let mut keys = listens.then(Keys::start);
+    // Keys on their way to the guest, and output on its way to the screen.
+    let mut pending: VecDeque<Vec<u8>> = VecDeque::new();
+    let mut shown: Option<Vec<u8>> = None;
+    loop {
+        // A pipe waits; keys are always read, because CTRL-] may be among them.
+        let reads = ends.typed || pending.is_empty();
+        tokio::select! {
+            biased;
+            number = signals.next() => return End::Signal(number),
+            key = next_key(&mut keys), if reads && keys.is_some() => match key {
+                Some(bytes) => {
+                    let (bytes, leave) = match ends.typed {
+                        true => split_at_leave(bytes),
+                        false => (bytes, false),
+                    };
+                    let kept: usize = pending.iter().map(Vec::len).sum();
+                    if !ends.read_only && !bytes.is_empty() && kept < MOST_PENDING {
+                        pending.push_back(bytes);
+                    }
+                    if leave {
+                        return End::Left;
+                    }
+                }
+                // A terminal that is at its end is gone; a pipe is just empty.
+                None if ends.typed => return End::Left,
+                None => keys = None,
+            },
+            room = ends.to_guest.reserve(), if !pending.is_empty() => match room {
+                Ok(room) => {
+                    let part = pending.pop_front().map(Input::Data);
+                    room.send(ConsoleInput { part });
+                }
+                // xlfsd no longer listens; its stream says why.
+                Err(_) => pending.clear(),
+            },
+            room = pane.room(), if shown.is_some() => match room {
+                true => if let Some(bytes) = shown.take() { pane.show(bytes) },
+                // The reader of a pipe has gone, which is how `| head` ends.
+                false => return End::Left,
+            },
+            output = ends.from_guest.message(), if shown.is_none() => match output {
+                Ok(Some(output)) => shown = screen(output, ends.typed),
+                Ok(None) => return End::Output,
+                Err(status) => return End::Failed(status.into()),
+            },
+        }
+    }
+}
+
+async fn next_key(keys: &mut Option<Keys>) -> Option<Vec<u8>> {
+    match keys {
+        Some(keys) => keys.next().await,
+        None => None,
+    }
+}
+
+/// What is typed before CTRL-], and whether that was there.
+fn split_at_leave(mut bytes: Vec<u8>) -> (Vec<u8>, bool) {
+    match bytes.iter().position(|byte| *byte == LEAVE) {
+        Some(at) => {
+            bytes.truncate(at);
+            (bytes, true)
+        }
+        None => (bytes, false),
+    }
+}
+
+/// The bytes for the screen. What is not the guest's goes to standard error.
+fn screen(output: ConsoleOutput, raw: bool) -> Option<Vec<u8>> {
+    let end = if raw { "\r\n" } else { "\n" };
+    let tell = |text: String| to_stderr(&format!("{end}[xlfsctl: {text}]{end}"));
+    match output.part? {
+        Shown::Data(bytes) => Some(bytes),
+        Shown::Gap(missing) => {
+            tell(format!("{missing} bytes are missing here"));
+            None
+        }
+        Shown::Notice(text) => {
+            tell(plain(&text));
+            None
+        }
+    }
+}
+
+/// The signals that end the command in order.
+struct Signals([(u8, Signal); 4]);
+
+impl Signals {
+    fn catch() -> io::Result<Signals> {
+        let on = |kind: SignalKind, number: u8| signal(kind).map(|stream| (number, stream));
+        Ok(Signals([
+            on(SignalKind::hangup(), 1)?,
+            on(SignalKind::interrupt(), 2)?,
+            on(SignalKind::quit(), 3)?,
+            on(SignalKind::terminate(), 15)?,
+        ]))
+    }
+
+    async fn next(&mut self) -> u8 {
+        let [(n1, s1), (n2, s2), (n3, s3), (n4, s4)] = &mut self.0;
+        tokio::select! {
+            _ = s1.recv() => *n1,
+            _ = s2.recv() => *n2,
+            _ = s3.recv() => *n3,
+            _ = s4.recv() => *n4,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_before_the_leaving_key_still_count() {
+        assert_eq!(split_at_leave(b"ls\r\x1dx".to_vec()), (b"ls\r".to_vec(), true));
+        assert_eq!(split_at_leave(b"ls\r".to_vec()), (b"ls\r".to_vec(), false));
+    }
+}

@@ -1,0 +1,136 @@
+//! `create`: a guest from a template.
+
+use std::collections::HashMap;
+
+use clap::{Args, ValueEnum};
+use xlfs_proto::v1::{CreateDomainRequest, EndAction, EndPolicy};
+
+use super::Session;
+use super::change::{Verb, apply};
+use crate::cli::Change;
+use crate::errors::Failure;
+use crate::exit::Exit;
+use crate::words::{Setting, memory_mib, setting};
+
+/// Make a guest from a template, and start it.
+#[derive(Debug, Args)]
+pub(crate) struct Create {
+    /// The guest's name: 1 to 63 of a-z, 0-9, '-' and '.', as a host name.
+    name: String,
+    /// The template: xlfsctl template list
+    #[arg(short, long, value_name = "TEMPLATE")]
+    template: String,
+    /// A parameter of the template; may be given several times.
+    #[arg(short, long = "set", value_name = "NAME=VALUE", value_parser = setting)]
+    settings: Vec<Setting>,
+    /// Memory: MiB, or with a unit (256M, 1G). Default: as the template says.
+    #[arg(short, long, value_name = "SIZE", value_parser = memory_mib)]
+    memory: Option<u64>,
+    /// Virtual CPUs. Default: as the template says.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    vcpus: Option<u32>,
+    /// What to do when the guest powers itself off.
+    #[arg(long, value_name = "ACTION", value_enum)]
+    on_poweroff: Option<Action>,
+    /// What to do when the guest reboots itself.
+    #[arg(long, value_name = "ACTION", value_enum)]
+    on_reboot: Option<Action>,
+    /// What to do when the guest crashes.
+    #[arg(long, value_name = "ACTION", value_enum)]
+    on_crash: Option<Action>,
+    /// Define the guest, but do not start it.
+    #[arg(long, conflicts_with = "paused")]
+    no_start: bool,
+    /// Build its domain, but leave it paused.
+    #[arg(long)]
+    paused: bool,
+    #[command(flatten)]
+    change: Change,
+}
+
+/// What is done when a guest ends by itself.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum Action {
+    /// Remove the domain; the guest is stopped.
+    Destroy,
+    /// Remove the domain and build it anew.
+    Restart,
+    /// Keep the dead domain for a look.
+    Preserve,
+}
+
+impl Create {
+    pub(crate) async fn run(self, session: &Session) -> Result<Exit, Failure> {
+        let request = CreateDomainRequest {
+            name: self.name.clone(),
+            template: self.template,
+            parameters: parameters(self.settings)?,
+            memory_mib: self.memory,
+            vcpus: self.vcpus,
+            end_policy: end_policy(self.on_poweroff, self.on_reboot, self.on_crash),
+            no_start: self.no_start,
+            paused: self.paused,
+            dry_run: self.change.dry_run,
+        };
+        let call = async |mut domains: super::change::Domains, _| {
+            domains.create_domain(request.clone()).await
+        };
+        apply(session, &self.change, Verb::CREATE, &[self.name], call).await
+    }
+}
+
+/// The settings as a map; one that is given twice is a mistake.
+fn parameters(settings: Vec<Setting>) -> Result<HashMap<String, String>, Failure> {
+    let mut parameters = HashMap::new();
+    for Setting { name, value } in settings {
+        if parameters.insert(name.clone(), value).is_some() {
+            return Err(Failure::new(Exit::Usage, format!("--set {name} is given twice"))
+                .hint("keep one of them"));
+        }
+    }
+    Ok(parameters)
+}
+
+/// Unset when nothing was asked for: then the template's policy holds.
+fn end_policy(
+    on_poweroff: Option<Action>,
+    on_reboot: Option<Action>,
+    on_crash: Option<Action>,
+) -> Option<EndPolicy> {
+    let asked = on_poweroff.is_some() || on_reboot.is_some() || on_crash.is_some();
+    let action = |action: Option<Action>| {
+        let action = match action {
+            None => EndAction::Unspecified,
+            Some(Action::Destroy) => EndAction::Destroy,
+            Some(Action::Restart) => EndAction::Restart,
+            Some(Action::Preserve) => EndAction::Preserve,
+        };
+        i32::from(action)
+    };
+    asked.then(|| EndPolicy {
+        on_poweroff: action(on_poweroff),
+        on_reboot: action(on_reboot),
+        on_crash: action(on_crash),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_parameter_given_twice_is_refused() {
+        let one = |value: &str| Setting { name: "a".to_owned(), value: value.to_owned() };
+        assert_eq!(parameters(vec![one("1")]).expect("one").len(), 1);
+        let failure = parameters(vec![one("1"), one("2")]).expect_err("two");
+        assert_eq!(failure.exit(), Exit::Usage);
+    }
+
+    #[test]
+    fn an_end_policy_is_sent_only_when_asked_for() {
+        assert!(end_policy(None, None, None).is_none());
+        let policy = end_policy(None, None, Some(Action::Preserve)).expect("policy");
+        assert_eq!(policy.on_crash(), EndAction::Preserve);
+        assert_eq!(policy.on_reboot(), EndAction::Unspecified);
+    }
+}

@@ -1,0 +1,106 @@
+//! `show`: everything about one guest.
+
+use clap::Args;
+use xlfs_proto::v1::{Domain, EndPolicy, GetDomainRequest};
+
+use super::{Session, answer};
+use crate::errors::{Context as _, Failure};
+use crate::exit::Exit;
+use crate::output::facts::Facts;
+use crate::output::view::domain::{DomainView, end_action_word, operation_word, state_word};
+use crate::output::{Output, time};
+
+/// Show everything about a guest.
+#[derive(Debug, Args)]
+pub(crate) struct Show {
+    /// The guest.
+    name: String,
+}
+
+impl Show {
+    pub(crate) async fn run(self, session: &Session) -> Result<Exit, Failure> {
+        let request = GetDomainRequest { name: self.name.clone() };
+        let mut domains = session.daemon().await?.domains();
+        let call = domains.get_domain(request);
+        let domain = answer(call).await.context(|| cannot_show(&self.name))?;
+        match session.output.is_table() {
+            true => session.output.text(&facts(&domain, &session.output))?,
+            false => session.output.document(&DomainView::from(&domain))?,
+        }
+        Ok(Exit::Ok)
+    }
+}
+
+fn cannot_show(name: &str) -> String {
+    format!("cannot show guest \"{name}\"")
+}
+
+/// A guest on one screen.
+pub(crate) fn facts(domain: &Domain, output: &Output) -> String {
+    let since = domain.started.as_ref().and_then(time::age);
+    let since = since.map(|age| format!(" for {age}")).unwrap_or_default();
+    let unmanaged = if domain.managed { "" } else { " (not a guest of xlfs)" };
+    let heading = format!("{}: {}{since}{unmanaged}", domain.name, state_word(domain.state()));
+    let mut facts = Facts::new(output, &heading);
+
+    facts.many("Problem", domain.problems.iter().cloned());
+    facts.fact("Domain", domain.domid.map_or("none".to_owned(), |id| format!("domid {id}")));
+    facts.fact("UUID", &domain.uuid);
+    facts.fact("Memory", format!("{} MiB", domain.memory_mib));
+    let cpu_time = domain.cpu_time.as_ref().map(|span| time::span(time::std_span(span)));
+    let used = cpu_time.map(|span| format!(", {span} of CPU time used")).unwrap_or_default();
+    facts.fact("vCPUs", format!("{}{used}", domain.vcpus));
+    facts.fact("Template", &domain.template);
+    let mut parameters: Vec<_> = domain.parameters.iter().collect();
+    parameters.sort();
+    facts.many("Parameters", parameters.iter().map(|(name, value)| format!("{name}={value}")));
+    facts.fact("Kernel", &domain.kernel_digest);
+    facts.fact("Ramdisk", &domain.ramdisk_digest);
+    if let Some(policy) = &domain.end_policy {
+        facts.fact("When it ends", end_policy(policy));
+    }
+    if domain.managed {
+        facts.fact("Meant to run", if domain.wanted_running { "yes" } else { "no" });
+    }
+    let moment = |time| Option::and_then(time, |time| time::for_people(&time)).unwrap_or_default();
+    facts.fact("Created", moment(domain.created));
+    facts.fact("Started", moment(domain.started));
+    if !domain.last_end.is_empty() {
+        let when = moment(domain.last_end_time);
+        facts.fact("Last end", format!("{} {when}", domain.last_end));
+    }
+    if domain.restarts > 0 {
+        facts.fact("Restarts", format!("{} by policy", domain.restarts));
+    }
+    if let Some(console) = &domain.console {
+        let writer = if console.writer_attached { "a writer" } else { "no writer" };
+        let mut text = format!(
+            "{} bytes, {} dropped; {} reading, {writer}",
+            console.bytes, console.dropped, console.readers
+        );
+        if console.protocol_errors > 0 {
+            text.push_str(&format!("; {} protocol errors", console.protocol_errors));
+        }
+        facts.fact("Console", text);
+    }
+    facts.fact("Task", &domain.task_id);
+    let allowed = domain.operations.iter().filter(|status| status.allowed);
+    let allowed: Vec<_> = allowed.map(|status| operation_word(status.operation())).collect();
+    facts.fact("Can now", allowed.join(", "));
+    let refused = domain.operations.iter().filter(|status| !status.allowed);
+    facts.many(
+        "Cannot now",
+        refused.map(|status| format!("{}: {}", operation_word(status.operation()), status.reason)),
+    );
+    facts.into_text()
+}
+
+pub(crate) fn end_policy(policy: &EndPolicy) -> String {
+    let word = |action| end_action_word(action).unwrap_or("default");
+    format!(
+        "poweroff: {}, reboot: {}, crash: {}",
+        word(policy.on_poweroff()),
+        word(policy.on_reboot()),
+        word(policy.on_crash())
+    )
+}

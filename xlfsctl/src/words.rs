@@ -1,0 +1,119 @@
+//! What a user may type for a size, a time, a setting, a digest, and what is
+//! said when it makes no sense. clap calls these as value parsers.
+
+use std::time::Duration;
+
+/// A template's parameter, as `--set NAME=VALUE` gives it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Setting {
+    pub(crate) name: String,
+    pub(crate) value: String,
+}
+
+/// MiB: a bare number, or one with M, G or T (also MiB, MB, ...), always in
+/// powers of 1024.
+pub(crate) fn memory_mib(text: &str) -> Result<u64, String> {
+    let example = "write MiB as 256 or 256M, or GiB as 1G";
+    let text = text.trim();
+    let end = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
+    let (number, unit) = text.split_at(end);
+    let per_unit: u64 = match unit.trim().to_ascii_lowercase().as_str() {
+        "" | "m" | "mb" | "mib" => 1,
+        "g" | "gb" | "gib" => 1024,
+        "t" | "tb" | "tib" => 1024 * 1024,
+        "k" | "kb" | "kib" | "b" => return Err(format!("memory is given in whole MiB; {example}")),
+        _ => return Err(format!("this is no size; {example}")),
+    };
+    let value: f64 = number.parse().map_err(|_| format!("this is no size; {example}"))?;
+    let mib = value * per_unit as f64;
+    if !mib.is_finite() || mib > f64::from(u32::MAX) {
+        return Err(format!("this is more than any host has; {example}"));
+    }
+    if mib.fract() != 0.0 || mib < 1.0 {
+        return Err(format!("memory is given in whole MiB, at least one; {example}"));
+    }
+    Ok(mib as u64)
+}
+
+/// A time span: `90s`, `2m`, `1h 30m`; a bare number counts seconds.
+pub(crate) fn duration(text: &str) -> Result<Duration, String> {
+    let text = text.trim();
+    if let Ok(seconds) = text.parse::<u64>() {
+        return Ok(Duration::from_secs(seconds));
+    }
+    humantime::parse_duration(text)
+        .map_err(|error| format!("{error}; write seconds as 90 or 90s, minutes as 2m, hours as 1h"))
+}
+
+/// `NAME=VALUE`; the value may be empty and may hold more `=`.
+pub(crate) fn setting(text: &str) -> Result<Setting, String> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.trim().is_empty() => {
+            Ok(Setting { name: name.trim().to_owned(), value: value.to_owned() })
+        }
+        Some(_) => Err("there is no name before the '='; write --set NAME=VALUE".to_owned()),
+        None => Err(format!("there is no '='; write --set {text}=VALUE")),
+    }
+}
+
+/// A SHA-256 in hexadecimal, made lower-case.
+pub(crate) fn sha256(text: &str) -> Result<String, String> {
+    let digest = text.trim().trim_start_matches("sha256:").to_ascii_lowercase();
+    if digest.len() == 64 && digest.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        return Ok(digest);
+    }
+    Err("a SHA-256 is 64 hexadecimal digits, as sha256sum prints them".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes() {
+        for (text, mib) in [
+            ("256", 256),
+            ("256M", 256),
+            ("256 MiB", 256),
+            ("1G", 1024),
+            ("1.5g", 1536),
+            ("2GB", 2048),
+            ("1T", 1_048_576),
+        ] {
+            assert_eq!(memory_mib(text), Ok(mib), "{text}");
+        }
+        for text in ["", "0", "M", "-1", "1.3M", "512K", "1X", "9999999T", "1e3", "12 34"] {
+            let error = memory_mib(text).expect_err(text);
+            assert!(error.contains("256M"), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn durations() {
+        assert_eq!(duration("90"), Ok(Duration::from_secs(90)));
+        assert_eq!(duration("2m"), Ok(Duration::from_secs(120)));
+        assert_eq!(duration("1h 30m"), Ok(Duration::from_secs(5400)));
+        assert!(duration("soon").expect_err("no span").contains("2m"));
+        assert!(duration("-5").is_err());
+    }
+
+    #[test]
+    fn settings() {
+        let pair = |name: &str, value: &str| {
+            Ok(Setting { name: name.to_owned(), value: value.to_owned() })
+        };
+        assert_eq!(setting("a=b"), pair("a", "b"));
+        assert_eq!(setting("a="), pair("a", ""));
+        assert_eq!(setting("a=b=c"), pair("a", "b=c"));
+        assert!(setting("hostname").expect_err("no =").contains("--set hostname=VALUE"));
+        assert!(setting("=b").is_err());
+    }
+
+    #[test]
+    fn digests() {
+        let upper = "AB".repeat(32);
+        assert_eq!(sha256(&upper), Ok("ab".repeat(32)));
+        assert!(sha256("abc").is_err());
+        assert!(sha256(&"zz".repeat(32)).is_err());
+    }
+}
