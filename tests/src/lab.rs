@@ -13,8 +13,10 @@ use tempfile::TempDir;
 use thiserror::Error;
 
 use crate::dom0::{Dom0, Dom0Error};
-use crate::initramfs::dom0::{self, Dom0TreeError, Extra};
-use crate::pieces::{self, Choice, PiecesError};
+use crate::initramfs::dom0::{self, Extra, TreeError};
+use crate::initramfs::guest;
+use crate::kernels::{self, Compression, KernelError};
+use crate::pieces::{self, Choice, Pieces, PiecesError};
 use crate::qemu::{Machine, Qemu, QemuError};
 use crate::wire::PORT_NAME;
 
@@ -24,9 +26,12 @@ pub enum LabError {
     /// What is to be booted is not there.
     #[error("the lab's pieces are not complete")]
     Pieces(#[from] PiecesError),
-    /// Dom0's initramfs.
-    #[error("Dom0's file tree is not complete")]
-    Tree(#[from] Dom0TreeError),
+    /// An initramfs.
+    #[error("the file tree of Dom0 or of a guest is not complete")]
+    Tree(#[from] TreeError),
+    /// The guests' kernel, in one of its forms.
+    #[error("the guests' kernel is not ready")]
+    Kernel(#[from] KernelError),
     /// QEMU.
     #[error("the machine does not run")]
     Qemu(#[from] QemuError),
@@ -88,6 +93,8 @@ pub struct Config {
     pub start_xenstored: bool,
     /// Whether the console also goes to stderr.
     pub echo_console: bool,
+    /// Guests' kernel and initramfs in Dom0; see [`GuestFiles`].
+    pub guest: Option<GuestFiles>,
     /// How long the boot may take.
     pub boot_deadline: Duration,
     /// How long the machine may live, all in all.
@@ -106,6 +113,7 @@ impl Default for Config {
             with_xl: false,
             start_xenstored: true,
             echo_console: false,
+            guest: None,
             boot_deadline: Duration::from_secs(240),
             deadline: Duration::from_secs(3600),
             command_deadline: Duration::from_secs(120),
@@ -127,6 +135,48 @@ impl Config {
     }
 }
 
+/// What Dom0 gets for starting guests: `/guest/initramfs`, and the kernel in
+/// each form that is named: `/guest/vmlinuz` (as it is), `/guest/vmlinux` (its
+/// ELF), `/guest/vmlinuz-xz` and so on (repacked). All of them fill Dom0's memory.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GuestFiles {
+    /// What is in the initramfs.
+    pub initramfs: guest::Options,
+    /// Whether the kernel is there as it is.
+    pub kernel: bool,
+    /// Whether the kernel's ELF is there.
+    pub elf: bool,
+    /// Compressions that the kernel is there in.
+    pub repacked: Vec<Compression>,
+}
+
+impl Default for GuestFiles {
+    /// A small initramfs without devices, and the kernel as it is.
+    fn default() -> Self {
+        let initramfs = guest::Options::default();
+        Self { initramfs, kernel: true, elf: false, repacked: Vec::new() }
+    }
+}
+
+impl GuestFiles {
+    fn extras(&self, pieces: &Pieces) -> Result<Vec<Extra>, LabError> {
+        let mut extras = vec![(guest::in_cache(pieces, &self.initramfs)?, "initramfs".to_owned())];
+        if self.kernel {
+            extras.push((pieces.guest_kernel.clone(), "vmlinuz".to_owned()));
+        }
+        if self.elf {
+            let elf = kernels::elf(&pieces.guest_kernel, &pieces.cache)?;
+            extras.push((elf, "vmlinux".to_owned()));
+        }
+        for compression in &self.repacked {
+            let image = kernels::repacked(&pieces.guest_kernel, &pieces.cache, *compression)?;
+            extras.push((image, format!("vmlinuz-{compression}")));
+        }
+        let place = |(from, name)| Extra { from, to: format!("/guest/{name}") };
+        Ok(extras.into_iter().map(place).collect())
+    }
+}
+
 /// Boots Xen and Dom0, and returns when the agent in Dom0 answers.
 pub fn boot(config: Config) -> Result<Dom0, LabError> {
     let pieces = pieces::gather(&config.choice, false)?;
@@ -144,7 +194,11 @@ pub fn boot(config: Config) -> Result<Dom0, LabError> {
         std::os::unix::fs::symlink(path, &link)
             .map_err(|source| LabError::Folder { path: link, source })?;
     }
-    let tree = dom0::tree(&pieces, &agent()?, &config.files, config.with_xl)?;
+    let mut files = config.files.clone();
+    if let Some(guest) = &config.guest {
+        files.extend(guest.extras(&pieces)?);
+    }
+    let tree = dom0::tree(&pieces, &agent()?, &files, config.with_xl)?;
     dom0::write(&tree, &folder.path().join("initramfs"))?;
     drop(tree);
     let log = log_path(&pieces.cache, &config.name)?;

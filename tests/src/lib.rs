@@ -9,6 +9,7 @@ pub mod agent;
 pub mod dom0;
 pub mod e2e;
 pub mod initramfs;
+pub mod kernels;
 pub mod lab;
 pub mod pieces;
 pub mod qemu;

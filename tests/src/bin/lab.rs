@@ -15,7 +15,8 @@ use xlfs_tests::agent;
 use xlfs_tests::dom0::{Dom0, Stdin, Stream};
 use xlfs_tests::e2e::{SCENARIOS, Scenario};
 use xlfs_tests::initramfs::dom0::Extra;
-use xlfs_tests::lab::{Config, boot};
+use xlfs_tests::initramfs::guest;
+use xlfs_tests::lab::{Config, GuestFiles, boot};
 use xlfs_tests::pieces::{self, Choice};
 use xlfs_tests::qemu::{Disk, Machine};
 
@@ -158,6 +159,9 @@ struct Boot {
     /// Have xl, xenconsoled and xen-init-dom0 in Dom0 too
     #[arg(long)]
     xl: bool,
+    /// Have a guest's kernel and initramfs in /guest (vmlinuz, vmlinux, initramfs)
+    #[arg(long)]
+    guest: bool,
     /// Do not start xenstored
     #[arg(long)]
     no_xenstored: bool,
@@ -219,6 +223,11 @@ impl Boot {
             machine,
             files: files.collect(),
             with_xl: self.xl,
+            guest: self.guest.then(|| GuestFiles {
+                initramfs: guest::Options::with_devices(),
+                elf: true,
+                ..GuestFiles::default()
+            }),
             start_xenstored: !self.no_xenstored,
             echo_console: self.verbose,
             deadline: Duration::from_secs(self.timeout),

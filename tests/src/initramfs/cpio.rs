@@ -87,12 +87,10 @@ impl Tree {
 
     /// Writes the archive, trailer included.
     pub fn write(&self, out: &mut impl Write) -> Result<(), CpioError> {
-        let mut inode = 1;
-        for (name, entry) in &self.entries {
+        for (inode, (name, entry)) in (1..).zip(&self.entries) {
             let size = u32::try_from(entry.data.len())
                 .map_err(|_| CpioError::TooLarge { path: name.clone(), size: entry.data.len() })?;
             member(out, name, entry.mode, inode, size, &entry.data).map_err(CpioError::Write)?;
-            inode += 1;
         }
         member(out, "TRAILER!!!", 0, 0, 0, &[]).map_err(CpioError::Write)
     }

@@ -61,14 +61,14 @@ const AVAILABLE: &[&str] = &[
     "xen-acpi-processor",
 ];
 
-/// Why Dom0's initramfs could not be made.
+/// Why an initramfs could not be made.
 #[derive(Debug, Error)]
-pub enum Dom0TreeError {
+pub enum TreeError {
     /// The archive.
-    #[error("cannot make Dom0's initramfs")]
+    #[error("cannot make an initramfs")]
     Cpio(#[from] CpioError),
     /// The modules.
-    #[error("cannot collect Dom0's kernel modules")]
+    #[error("cannot collect kernel modules")]
     Modules(#[from] ModulesError),
     /// A program's libraries.
     #[error("cannot collect the libraries of Dom0's programs")]
@@ -117,7 +117,7 @@ pub fn tree(
     agent: &Path,
     extras: &[Extra],
     with_xl: bool,
-) -> Result<Tree, Dom0TreeError> {
+) -> Result<Tree, TreeError> {
     let mut tree = Tree::new();
     for folder in ["/dev", "/proc", "/sys", "/run", "/root", "/tmp", "/etc", "/var/lib"] {
         tree.folder(folder);
@@ -152,16 +152,16 @@ pub fn tree(
 
 /// Writes the tree as it is: the kernel unpacks compressed ones slowly under
 /// emulation, and the loopback of QEMU's loader costs nothing.
-pub fn write(tree: &Tree, path: &Path) -> Result<(), Dom0TreeError> {
-    let failed = |source| Dom0TreeError::Write { path: path.to_owned(), source };
+pub fn write(tree: &Tree, path: &Path) -> Result<(), TreeError> {
+    let failed = |source| TreeError::Write { path: path.to_owned(), source };
     let mut file = BufWriter::new(File::create(path).map_err(failed)?);
     tree.write(&mut file)?;
     file.flush().map_err(failed)
 }
 
 /// busybox and a link for each of its applets, which it is asked for.
-pub(super) fn busybox(tree: &mut Tree, path: &Path) -> Result<(), Dom0TreeError> {
-    let failed = |why: String| Dom0TreeError::Busybox { path: path.to_owned(), why };
+pub(super) fn busybox(tree: &mut Tree, path: &Path) -> Result<(), TreeError> {
+    let failed = |why: String| TreeError::Busybox { path: path.to_owned(), why };
     let output = Command::new(path).arg("--list").output();
     let output = output.map_err(|error| failed(error.to_string()))?;
     let list = String::from_utf8_lossy(&output.stdout);
@@ -178,7 +178,7 @@ pub(super) fn busybox(tree: &mut Tree, path: &Path) -> Result<(), Dom0TreeError>
     Ok(())
 }
 
-fn modules(tree: &mut Tree, folder: &Path) -> Result<(), Dom0TreeError> {
+fn modules(tree: &mut Tree, folder: &Path) -> Result<(), TreeError> {
     let modules = Modules::list(folder)?;
     let loaded = modules.closure(LOADED)?;
     let mut names = String::new();
@@ -204,8 +204,9 @@ fn program(
     from: &Path,
     to: &str,
     placed: &mut Vec<Extra>,
-) -> Result<(), Dom0TreeError> {
-    let needs = follow(from, &pieces.library_folders)?;
+) -> Result<(), TreeError> {
+    // glibc's pthread_cancel loads it; xl ends with that.
+    let needs = follow(from, &pieces.library_folders, &["libgcc_s.so.1"])?;
     for (name, path) in needs.libraries {
         let linker =
             needs.interpreter.as_deref().filter(|path| path.ends_with(&format!("/{name}")));
@@ -213,7 +214,7 @@ fn program(
         match placed.iter().find(|one| one.to == place) {
             Some(one) if one.from == path => continue,
             Some(one) => {
-                return Err(Dom0TreeError::Conflict {
+                return Err(TreeError::Conflict {
                     path: place,
                     one: one.from.clone(),
                     other: path,

@@ -2,4 +2,5 @@
 
 pub mod cpio;
 pub mod dom0;
+pub mod guest;
 pub mod modules;

@@ -232,8 +232,8 @@ mod tests {
     fn object(modinfo: &[u8]) -> Vec<u8> {
         use object::write::Object;
         use object::{Architecture, BinaryFormat, SectionKind};
-        let mut object =
-            Object::new(BinaryFormat::Elf, Architecture::X86_64, object::Endianness::Little);
+        let little = Endianness::Little;
+        let mut object = Object::new(BinaryFormat::Elf, Architecture::X86_64, little);
         let id = object.add_section(Vec::new(), b".modinfo".to_vec(), SectionKind::Data);
         object.append_section_data(id, modinfo, 1);
         object.write().unwrap()

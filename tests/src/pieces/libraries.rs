@@ -61,8 +61,9 @@ pub struct Needs {
 }
 
 /// Follows the needs of `program`. Its neighbouring lib folders come before
-/// `folders`; the interpreter counts as a library too.
-pub fn follow(program: &Path, folders: &[PathBuf]) -> Result<Needs, LibraryError> {
+/// `folders`; the interpreter counts as a library too. `also` names libraries
+/// that no header tells of, because they are loaded by dlopen.
+pub fn follow(program: &Path, folders: &[PathBuf], also: &[&str]) -> Result<Needs, LibraryError> {
     let mut search = neighbours(program);
     search.extend(folders.iter().cloned());
     let mut needs = Needs::default();
@@ -70,6 +71,9 @@ pub fn follow(program: &Path, folders: &[PathBuf]) -> Result<Needs, LibraryError
     while let Some(file) = queue.pop_front() {
         let found = read_needs(&file)?;
         let mut names = found.needed;
+        if needs.libraries.is_empty() && !names.is_empty() {
+            names.extend(also.iter().map(|name| (*name).to_owned()));
+        }
         if needs.interpreter.is_none()
             && let Some(interpreter) = found.interpreter
         {
@@ -150,4 +154,42 @@ fn parse_needs(bytes: &[u8]) -> Result<Found, object::Error> {
         }
     }
     Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A folder with a copy of a program of this machine and, elsewhere, of its
+    /// libraries: what an unpacked package looks like.
+    #[test]
+    fn a_dynamic_programs_libraries_are_found_beside_it_or_in_the_folders() {
+        let system = library_folders(Path::new("/"));
+        let shell = Path::new("/bin/sh").canonicalize().unwrap();
+        let needs = follow(&shell, &system, &[]).unwrap();
+        assert!(needs.libraries.contains_key("libc.so.6"), "{needs:?}");
+        let interpreter = needs.interpreter.clone().unwrap();
+        assert!(needs.libraries.contains_key(interpreter.rsplit('/').next().unwrap()));
+
+        let package = tempfile::tempdir().unwrap();
+        let program = package.path().join("usr/sbin/shell");
+        let libraries = package.path().join("usr/lib");
+        fs::create_dir_all(program.parent().unwrap()).unwrap();
+        fs::create_dir_all(&libraries).unwrap();
+        fs::copy(&shell, &program).unwrap();
+        let error = follow(&program, &[], &[]).unwrap_err();
+        assert!(matches!(&error, LibraryError::Missing { needer, .. } if *needer == program));
+        for (name, path) in &needs.libraries {
+            fs::copy(path, libraries.join(name)).unwrap();
+        }
+        let beside = follow(&program, &system, &[]).unwrap();
+        assert!(beside.libraries.values().all(|path| path.starts_with(&libraries)), "{beside:?}");
+    }
+
+    /// The lab's own programs are static.
+    #[test]
+    fn a_static_program_needs_nothing() {
+        let this = std::env::current_exe().unwrap();
+        assert_eq!(follow(&this, &[], &["libgcc_s.so.1"]).unwrap(), Needs::default());
+    }
 }
