@@ -12,6 +12,8 @@ use super::path::check_node;
 use super::perm::Perm;
 use super::wire::{Kind, strings};
 
+/// Most bytes of names in a directory; 400 messages of them.
+const LIST_MAX: usize = 1_600_000;
 /// How often a directory that changes while it is read is read again.
 const LISTINGS_MAX: u32 = 8;
 
@@ -164,6 +166,9 @@ impl View {
             });
             if last {
                 return Ok(Some(list));
+            }
+            if list.len() > LIST_MAX {
+                return Err(bad("the list does not end"));
             }
         }
     }
