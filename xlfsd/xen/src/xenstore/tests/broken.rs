@@ -35,8 +35,33 @@ fn header(kind: u32, len: u32) -> Vec<u8> {
 
 #[tokio::test]
 async fn a_length_above_the_limit() {
-    breaks(header(2, 4097), "4097 bytes of payload").await;
+    breaks(header(2, (4 << 20) + 1), "4194305 bytes of payload").await;
     breaks(header(2, u32::MAX), "4294967295 bytes of payload").await;
+}
+
+#[tokio::test]
+async fn long_directories_in_one_message_are_taken_and_long_values_are_not() {
+    let listener = Listener::new();
+    let (client, mut peer) = listener.client(Config::default()).await;
+    let names: Vec<String> = (0..100_000).map(|n| format!("a-name-{n}")).collect();
+    let mut payload = names.join("\0").into_bytes();
+    payload.push(0);
+    let play = async {
+        for _ in 0..2 {
+            let request = peer.request().await;
+            let len = u32::try_from(payload.len()).unwrap();
+            let raw = Header { kind: request.kind as u32, req_id: request.req_id, tx_id: 0, len };
+            peer.raw(&raw.encode()).await;
+            peer.raw(&payload).await;
+        }
+    };
+    let ask = async {
+        assert_eq!(client.directory("/d").await.unwrap(), names);
+        let error = client.read("/d").await.unwrap_err();
+        assert_eq!(error.kind, ErrorKind::ValueTooLong { len: payload.len(), limit: 4096 });
+        assert_eq!(client.stats().reconnects, 0);
+    };
+    tokio::join!(ask, play);
 }
 
 #[tokio::test]
