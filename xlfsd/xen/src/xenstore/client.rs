@@ -73,6 +73,11 @@ impl Client {
                 }
             }
         };
+        Ok(Client::start(endpoint, config, transport))
+    }
+
+    /// Starts the driver on its first connection.
+    pub(super) fn start(endpoint: Endpoint, config: Config, transport: Transport) -> Client {
         let core = Arc::new(Core {
             endpoint,
             config,
@@ -82,7 +87,7 @@ impl Client {
         });
         let (submissions, incoming) = mpsc::unbounded_channel();
         tokio::spawn(driver::run(Arc::clone(&core), transport, incoming));
-        Ok(Client { view: View::new(Arc::new(Shared { core, submissions })) })
+        Client { view: View::new(Arc::new(Shared { core, submissions })) }
     }
 
     /// What was counted since the client was made.

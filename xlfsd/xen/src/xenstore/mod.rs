@@ -85,6 +85,9 @@ mod view;
 mod watch;
 pub mod wire;
 
+#[cfg(test)]
+mod tests;
+
 pub use batch::Batch;
 pub use client::{Client, Config};
 pub use endpoint::{DiscoverError, Endpoint};

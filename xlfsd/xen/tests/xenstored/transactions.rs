@@ -80,14 +80,14 @@ async fn attempts_are_limited() {
                 let attempt = attempts.fetch_add(1, Ordering::Relaxed);
                 tx.read("/t").await?;
                 tx.write("/t", "mine").await?;
-                other.write("/t", attempt.to_string()).await
+                other.write("/t", format!("theirs {attempt}")).await
             }
         })
         .await;
     assert_eq!(result.unwrap_err().kind, ErrorKind::Conflict { attempts: 4 });
     assert_eq!(attempts.into_inner(), 4);
     assert_eq!(client.stats().transaction_conflicts, 4);
-    assert_eq!(client.read("/t").await.unwrap(), b"3");
+    assert_eq!(client.read("/t").await.unwrap(), b"theirs 3");
 }
 
 #[tokio::test]
