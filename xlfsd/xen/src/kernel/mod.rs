@@ -23,8 +23,11 @@
 //! arch-x86/xen-x86_64.h, the ELF specification, and Linux's boot protocol.
 
 mod bzimage;
+pub mod cache;
 mod compression;
+mod digest;
 mod elf;
+mod entry;
 mod error;
 mod features;
 mod guest_info;
@@ -38,6 +41,7 @@ mod text;
 pub mod worker;
 
 pub use compression::Compression;
+pub use digest::{Digest, InvalidDigest};
 pub use error::{AddressName, Error, Part};
 pub use features::{Feature, FeatureSet};
 pub use image::{Payload, ReadAt};

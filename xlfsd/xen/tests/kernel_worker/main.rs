@@ -6,6 +6,7 @@
 //! picks those whose name contains it.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may stop")]
 
+mod cache;
 #[path = "../kernel_images/mod.rs"]
 mod kernel_images;
 mod lies;
@@ -33,6 +34,16 @@ const TESTS: &[Test] = &[
     ("lies_are_found_out", lies::lies_are_found_out),
     ("silence_ends_at_the_deadline", lies::silence_ends_at_the_deadline),
     ("dropping_the_future_kills", lies::dropping_the_future_kills),
+    ("a_kernel_is_parsed_once", cache::a_kernel_is_parsed_once),
+    ("many_at_once_parse_once", cache::many_at_once_parse_once),
+    ("a_corrupt_entry_is_made_anew", cache::a_corrupt_entry_is_made_anew),
+    ("an_entry_under_a_wrong_name_is_not_used", cache::an_entry_under_a_wrong_name_is_not_used),
+    ("other_limits_mean_another_parse", cache::other_limits_mean_another_parse),
+    ("a_refused_image_leaves_nothing", cache::a_refused_image_leaves_nothing),
+    ("forgotten_kernels_stay_readable", cache::forgotten_kernels_stay_readable),
+    ("a_cancelled_parse_leaves_nothing", cache::a_cancelled_parse_leaves_nothing),
+    ("leftovers_are_swept", cache::leftovers_are_swept),
+    ("a_known_digest_is_believed", cache::a_known_digest_is_believed),
 ];
 
 fn main() -> ExitCode {

@@ -43,6 +43,7 @@ pub(crate) const BY_NAME: &[Role] = &[
     ("linger", linger),
     ("hog", || confined(|| std::hint::black_box(vec![1u8; 8 << 30]))),
     ("spin", || confined(|| while std::hint::black_box(true) {})),
+    ("counted", counted),
     ("silent", silent),
     ("talkative", || say(&[b'x'; 1 << 20])),
     ("garbage", || say(b"{\"plan\":{}}\x07")),
@@ -80,6 +81,17 @@ fn linger() -> ExitCode {
     loop {
         std::thread::yield_now();
     }
+}
+
+/// The real worker, after a mark in the file `count` beside its own name.
+fn counted() -> ExitCode {
+    let own_name = std::env::args().next().unwrap();
+    let count = std::path::Path::new(&own_name).with_file_name("count");
+    let count = std::fs::OpenOptions::new().create(true).append(true).open(count);
+    if count.and_then(|mut count| count.write_all(b"x")).is_err() {
+        return ExitCode::from(77);
+    }
+    worker::run_child()
 }
 
 /// Says who it is in the payload, and then nothing.
