@@ -144,6 +144,9 @@ struct Boot {
     /// CPUs
     #[arg(long, default_value_t = 2)]
     cpus: u32,
+    /// Dom0's vCPUs (two make it slow on a busy machine)
+    #[arg(long, default_value_t = 1)]
+    dom0_cpus: u32,
     /// QEMU's CPU model
     #[arg(long, default_value = "qemu64")]
     cpu: String,
@@ -210,6 +213,7 @@ impl Boot {
             cpus: self.cpus,
             cpu: self.cpu,
             machine: self.machine,
+            dom0_cpus: self.dom0_cpus,
             dom0_memory: self.dom0_memory,
             xen_arguments: self.xen_arg,
             dom0_arguments: self.dom0_arg,

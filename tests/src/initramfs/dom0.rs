@@ -9,7 +9,7 @@ use std::process::Command;
 use thiserror::Error;
 
 use super::cpio::{CpioError, Tree};
-use super::modules::{Modules, ModulesError, modules_dep};
+use super::modules::{CHECKSUMS, Modules, ModulesError, modules_alias, modules_dep};
 use crate::pieces::Pieces;
 use crate::pieces::libraries::{LibraryError, follow};
 
@@ -32,13 +32,13 @@ const LOADED: &[&str] = &[
     "xen-netback",
     "virtio_pci",
     "virtio_console",
+];
+
+/// There for modprobe (each costs a boot some tenths of a second), where the kernel has them.
+const AVAILABLE: &[&str] = &[
     "virtio_blk",
     "virtio_net",
     "ext4",
-];
-
-/// There for modprobe, where the kernel has them.
-const AVAILABLE: &[&str] = &[
     "dm-mod",
     "dm-thin-pool",
     "dm-snapshot",
@@ -53,6 +53,7 @@ const AVAILABLE: &[&str] = &[
     "vfat",
     "iso9660",
     "nf_tables",
+    "nfnetlink",
     "nft_chain_nat",
     "nft_masq",
     "nft_ct",
@@ -119,7 +120,7 @@ pub fn tree(
     with_xl: bool,
 ) -> Result<Tree, TreeError> {
     let mut tree = Tree::new();
-    for folder in ["/dev", "/proc", "/sys", "/run", "/root", "/tmp", "/etc", "/var/lib"] {
+    for folder in ["/dev", "/proc", "/sys", "/run", "/root", "/tmp", "/mnt", "/etc", "/var/lib"] {
         tree.folder(folder);
     }
     tree.link("/var/run", "/run").link("/etc/mtab", "/proc/mounts");
@@ -129,6 +130,8 @@ pub fn tree(
         "root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/nonexistent:/bin/false\n",
     );
     tree.file("/etc/group", 0o644, "root:x:0:\ntty:x:5:\nnogroup:x:65534:\n");
+    // What mount tries; the kernel loads their modules when asked by name.
+    tree.file("/etc/filesystems", 0o644, "ext4\nxfs\nbtrfs\nvfat\n");
     tree.file("/etc/hosts", 0o644, "127.0.0.1 localhost dom0\n");
     tree.file("/init", 0o755, include_str!("../../initramfs/dom0-init"));
     tree.file("/etc/inittab", 0o644, include_str!("../../initramfs/dom0-inittab"));
@@ -187,10 +190,16 @@ fn modules(tree: &mut Tree, folder: &Path) -> Result<(), TreeError> {
         names.push('\n');
     }
     tree.file("/etc/lab/modules", 0o644, names);
-    let wanted: Vec<_> = LOADED.iter().copied().chain(modules.present(AVAILABLE)).collect();
+    let wanted: Vec<_> = LOADED
+        .iter()
+        .copied()
+        .chain(modules.present(AVAILABLE))
+        .chain(modules.present(CHECKSUMS))
+        .collect();
     let all = modules.closure(&wanted)?;
     let place = format!("/lib/modules/{}", modules.release());
     tree.file(&format!("{place}/modules.dep"), 0o644, modules_dep(&all));
+    tree.file(&format!("{place}/modules.alias"), 0o644, modules_alias(&all));
     for module in all {
         tree.file(&format!("{place}/{}.ko", module.name), 0o644, module.image);
     }

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 
 use super::cpio::Tree;
 use super::dom0::{Extra, TreeError, busybox};
-use super::modules::Modules;
+use super::modules::{CHECKSUMS, Modules};
 use crate::pieces::Pieces;
 
 /// What a ready guest's line starts with.
@@ -26,7 +26,8 @@ pub const REBOOT: &str = "xlfs-guest-reboot";
 /// What a guest's initramfs shall hold.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Options {
-    /// Modules of the packages' kernel, loaded at boot in this order.
+    /// Modules of the packages' kernel, loaded at boot in this order (and
+    /// [`CHECKSUMS`], when there are any).
     pub modules: Vec<String>,
     /// Files of the host.
     pub extras: Vec<Extra>,
@@ -62,8 +63,10 @@ pub fn tree(pieces: &Pieces, options: &Options) -> Result<Tree, TreeError> {
     }
     let mut names = String::new();
     if !options.modules.is_empty() {
-        let wanted: Vec<_> = options.modules.iter().map(String::as_str).collect();
-        for module in Modules::list(&pieces.guest_modules)?.closure(&wanted)? {
+        let modules = Modules::list(&pieces.guest_modules)?;
+        let mut wanted: Vec<_> = options.modules.iter().map(String::as_str).collect();
+        wanted.extend(modules.present(CHECKSUMS));
+        for module in modules.closure(&wanted)? {
             names.push_str(&module.name);
             names.push('\n');
             tree.file(&format!("/lib/modules/{}.ko", module.name), 0o644, module.image);

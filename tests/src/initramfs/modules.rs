@@ -50,6 +50,10 @@ pub enum ModulesError {
     },
 }
 
+/// What ext4 and btrfs ask the kernel for by another name, so that no header
+/// tells of it. Kernels from 6.14 on have it built in.
+pub const CHECKSUMS: &[&str] = &["crc32c_generic", "libcrc32c"];
+
 /// The modules of one kernel.
 #[derive(Debug)]
 pub struct Modules {
@@ -65,6 +69,8 @@ pub struct Module {
     pub name: String,
     /// Names of those it needs directly.
     pub depends: Vec<String>,
+    /// Patterns that the kernel asks for it by, such as `fs-ext4`.
+    pub aliases: Vec<String>,
     /// The `.ko` file's contents.
     pub image: Vec<u8>,
 }
@@ -137,14 +143,20 @@ impl Modules {
             });
         };
         let image = read_image(path)?;
-        let depends =
-            depends(&image).ok_or_else(|| ModulesError::NoModule { path: path.clone() })?;
+        let info =
+            module_info(&image).ok_or_else(|| ModulesError::NoModule { path: path.clone() })?;
+        let depends: Vec<_> = values(&info, "depends")
+            .flat_map(|list| list.split(','))
+            .filter(|name| !name.is_empty())
+            .map(canonical)
+            .collect();
+        let aliases = values(&info, "alias").map(str::to_owned).collect();
         above.push(name.to_owned());
         for dependency in &depends {
             self.visit(dependency, above, order)?;
         }
         above.pop();
-        order.push(Module { name: name.to_owned(), depends, image });
+        order.push(Module { name: name.to_owned(), depends, aliases, image });
         Ok(())
     }
 }
@@ -171,6 +183,14 @@ pub fn modules_dep(modules: &[Module]) -> String {
         text.push_str(&format!("{}.ko:{files}\n", module.name));
     }
     text
+}
+
+/// `modules.alias`, so that a mount or an ioctl finds its module by itself.
+pub fn modules_alias(modules: &[Module]) -> String {
+    let lines = modules.iter().flat_map(|module| {
+        module.aliases.iter().map(|alias| format!("alias {alias} {}\n", module.name))
+    });
+    lines.collect()
 }
 
 fn canonical(name: &str) -> String {
@@ -206,17 +226,19 @@ fn read_image(path: &Path) -> Result<Vec<u8>, ModulesError> {
     Ok(image)
 }
 
-fn depends(image: &[u8]) -> Option<Vec<String>> {
+fn values<'a>(info: &'a [(String, String)], key: &'a str) -> impl Iterator<Item = &'a str> {
+    info.iter().filter(move |(name, _)| name == key).map(|(_, value)| value.as_str())
+}
+
+/// The `key=value` entries of a module's `.modinfo`.
+fn module_info(image: &[u8]) -> Option<Vec<(String, String)>> {
     let file = ElfFile64::<Endianness>::parse(image).ok()?;
-    let section = file.section_by_name(".modinfo")?;
-    let list = section
-        .data()
-        .ok()?
-        .split(|byte| *byte == 0)
-        .find_map(|entry| entry.strip_prefix(b"depends="))
-        .unwrap_or_default();
-    let list = String::from_utf8_lossy(list);
-    Some(list.split(',').filter(|name| !name.is_empty()).map(canonical).collect())
+    let entries = file.section_by_name(".modinfo")?.data().ok()?.split(|byte| *byte == 0);
+    let entries = entries.filter_map(|entry| {
+        let entry = String::from_utf8_lossy(entry);
+        entry.split_once('=').map(|(key, value)| (key.to_owned(), value.to_owned()))
+    });
+    Some(entries.collect())
 }
 
 #[cfg(test)]
@@ -225,7 +247,7 @@ mod tests {
 
     fn module(name: &str, depends: &[&str]) -> Module {
         let depends = depends.iter().map(|name| (*name).to_owned()).collect();
-        Module { name: name.to_owned(), depends, image: Vec::new() }
+        Module { name: name.to_owned(), depends, aliases: Vec::new(), image: Vec::new() }
     }
 
     /// An ELF object with nothing but the section.
@@ -246,7 +268,7 @@ mod tests {
         let put = |name: &str, modinfo: &[u8]| {
             fs::write(drivers.join(name), object(modinfo)).unwrap();
         };
-        put("net-front.ko", b"license=GPL\0depends=failover,bus\0");
+        put("net-front.ko", b"alias=net:*\0license=GPL\0depends=failover,bus\0");
         put("failover.ko", b"depends=\0");
         let mut xz = liblzma::write::XzEncoder::new(Vec::new(), 6);
         io::Write::write_all(&mut xz, &object(b"depends=failover\0")).unwrap();
@@ -263,6 +285,7 @@ mod tests {
         let names: Vec<_> = closure.iter().map(|module| module.name.as_str()).collect();
         assert_eq!(names, ["failover", "bus", "net_front"]);
         assert!(closure[1].image.starts_with(b"\x7fELF"), "decompressed");
+        assert_eq!(modules_alias(&closure), "alias net:* net_front\n");
     }
 
     #[test]
