@@ -3,6 +3,7 @@
 //! A service only translates: from messages to calls of the rooms beside it,
 //! and from what they answer, or their [`Problem`]s, to messages.
 
+mod console;
 mod events;
 mod host;
 mod images;
@@ -14,6 +15,7 @@ mod tasks;
 mod templates;
 mod until_stopping;
 
+pub use console::ConsoleDirectory;
 pub use host::{HostCounters, HostInfo, NoHypervisor};
 pub use server::{ServeError, ServerLimits, serve};
 pub use services::{MAX_MESSAGE, Services};
