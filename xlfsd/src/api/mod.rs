@@ -3,9 +3,11 @@
 //! A service only translates: from messages to calls of the rooms beside it,
 //! and from what they answer, or their [`Problem`]s, to messages.
 
+mod authority;
 mod console;
 mod events;
 mod host;
+mod hpack;
 mod images;
 mod server;
 mod services;
