@@ -64,7 +64,8 @@ impl State {
         };
         match self.run.segments.find(offset) {
             Place::In(segment) => Look::OnDisk { dir: self.run.dir.clone(), segment },
-            Place::Before(next) => Look::Gap(next.min(in_memory_from)),
+            // What is on disk is older than all that is in memory.
+            Place::Before(next) => Look::Gap(next),
             Place::After => Look::Gap(in_memory_from),
         }
     }

@@ -262,6 +262,25 @@ async fn text_is_found_before_after_and_across() {
 }
 
 #[tokio::test]
+async fn text_is_not_pieced_together_across_what_is_missing() {
+    let (_dir, _consoles, hub) = running(LIMITS).await;
+    hub.feed(&[vec![b'x'; 997], b"log".to_vec()].concat());
+    hub.flush_all();
+    // Files of the recent part hold 500 bytes: after the gap comes "in:".
+    let file = [b"in:".to_vec(), vec![b'x'; 497]].concat();
+    for _ in 0..20 {
+        hub.feed(&file);
+        hub.flush_all();
+    }
+    let mut kept = hub.read_log(false, 0).unwrap();
+    let text = ready(&mut kept).await;
+    assert!(text.contains("log[6000]in:"), "the log is not as this test means it to be");
+    assert!(hub.contains(b"login:").now_or_never().is_none());
+    let searching = tokio::time::timeout(Duration::from_millis(300), hub.contains(b"login:"));
+    assert!(searching.await.is_err());
+}
+
+#[tokio::test]
 async fn a_search_counts_the_present_domain_and_misses_nothing_in_a_flood() {
     let (_dir, _consoles, hub) = running(ConsoleLimits { disk_rate: ByteSize(0), ..LIMITS }).await;
     hub.feed(b"ready");
