@@ -16,6 +16,7 @@
 pub mod api;
 pub mod base;
 pub mod config;
+pub mod console;
 pub mod durable;
 pub mod event;
 pub mod image;

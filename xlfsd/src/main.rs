@@ -1,6 +1,7 @@
 //! xlfsd: reads the configuration, opens what the daemon stands on, and serves
 //! until a signal says to stop. Guests run on whatever happens here.
 
+use std::io::IsTerminal;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -70,6 +71,10 @@ async fn run(config: &Config) -> Result<(), Problem> {
         "serving"
     );
     let served = api::serve(socket, services, config.server_limits()).await;
+    let consoles = base.consoles.clone();
+    if let Err(problem) = api::blocking(move || consoles.flush()).await {
+        tracing::warn!("the last console output may be lost: {problem:#}");
+    }
     tracing::info!("stopped; guests run on");
     served.map_err(|error| {
         Problem::from_error(ProblemKind::Internal, "SERVE_FAILED", "serving failed", &error)
@@ -105,7 +110,11 @@ fn start_log(configured: Option<&str>) -> Result<(), Problem> {
         Problem::invalid_field("BAD_LOG_FILTER", "log", &format!("{filter:?} is no log filter"))
             .cause(&error)
     })?;
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_writer(std::io::stderr)
+        .init();
     Ok(())
 }
 
