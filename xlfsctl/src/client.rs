@@ -13,9 +13,11 @@ use tonic::transport::{Channel, Endpoint, Uri};
 use tower::service_fn;
 use xlfs_proto::v1::console_service_client::ConsoleServiceClient;
 use xlfs_proto::v1::domain_service_client::DomainServiceClient;
+use xlfs_proto::v1::event_service_client::EventServiceClient;
 use xlfs_proto::v1::host_service_client::HostServiceClient;
 use xlfs_proto::v1::image_service_client::ImageServiceClient;
 use xlfs_proto::v1::task_service_client::TaskServiceClient;
+use xlfs_proto::v1::template_service_client::TemplateServiceClient;
 
 use crate::errors::Failure;
 use crate::exit::Exit;
@@ -68,12 +70,20 @@ impl Daemon {
         ConsoleServiceClient::new(self.channel.clone())
     }
 
+    pub(crate) fn events(&self) -> EventServiceClient<Channel> {
+        EventServiceClient::new(self.channel.clone())
+    }
+
     pub(crate) fn images(&self) -> ImageServiceClient<Channel> {
         ImageServiceClient::new(self.channel.clone())
     }
 
     pub(crate) fn tasks(&self) -> TaskServiceClient<Channel> {
         TaskServiceClient::new(self.channel.clone())
+    }
+
+    pub(crate) fn templates(&self) -> TemplateServiceClient<Channel> {
+        TemplateServiceClient::new(self.channel.clone())
     }
 
     pub(crate) fn host(&self) -> HostServiceClient<Channel> {

@@ -8,35 +8,39 @@ use xlfs_proto::v1::{CreateDomainRequest, EndAction, EndPolicy};
 use super::Session;
 use super::change::{Verb, apply};
 use crate::cli::Change;
+use crate::complete;
 use crate::errors::Failure;
 use crate::exit::Exit;
 use crate::words::{Setting, memory_mib, setting};
 
 /// Make a guest from a template, and start it.
+///
+/// What is not given is as the template says.
 #[derive(Debug, Args)]
 pub(crate) struct Create {
-    /// The guest's name: 1 to 63 of a-z, 0-9, '-' and '.', as a host name.
+    /// The guest's name, as a host name: a-z, 0-9, '-', '.'.
     name: String,
     /// The template: xlfsctl template list
-    #[arg(short, long, value_name = "TEMPLATE")]
+    #[arg(short, long, value_name = "TEMPLATE", add = complete::templates())]
     template: String,
-    /// A parameter of the template; may be given several times.
+    /// A parameter of the template; once for each.
     #[arg(short, long = "set", value_name = "NAME=VALUE", value_parser = setting)]
+    #[arg(add = complete::settings())]
     settings: Vec<Setting>,
-    /// Memory: MiB, or with a unit (256M, 1G). Default: as the template says.
+    /// Memory: 256M, 1G, or a number of MiB.
     #[arg(short, long, value_name = "SIZE", value_parser = memory_mib)]
     memory: Option<u64>,
-    /// Virtual CPUs. Default: as the template says.
+    /// Virtual CPUs.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     vcpus: Option<u32>,
-    /// What to do when the guest powers itself off.
-    #[arg(long, value_name = "ACTION", value_enum)]
+    /// When it powers itself off: destroy, restart or preserve.
+    #[arg(long, value_name = "ACTION", value_enum, hide_possible_values = true)]
     on_poweroff: Option<Action>,
-    /// What to do when the guest reboots itself.
-    #[arg(long, value_name = "ACTION", value_enum)]
+    /// When it reboots itself: the same.
+    #[arg(long, value_name = "ACTION", value_enum, hide_possible_values = true)]
     on_reboot: Option<Action>,
-    /// What to do when the guest crashes.
-    #[arg(long, value_name = "ACTION", value_enum)]
+    /// When it crashes: the same.
+    #[arg(long, value_name = "ACTION", value_enum, hide_possible_values = true)]
     on_crash: Option<Action>,
     /// Define the guest, but do not start it.
     #[arg(long, conflicts_with = "paused")]
