@@ -1,1 +1,16 @@
-//! The lab.
+//! The lab: real Xen and a Dom0 under QEMU, without KVM, and the end-to-end
+//! tests that run in it.
+//!
+//! [`pieces`] fetches what is booted, [`initramfs`] packs Dom0's and the guests'
+//! file trees, [`qemu`] runs the machine, [`agent`] runs in Dom0 and speaks
+//! [`wire`] with [`dom0`], which is what a test uses. [`lab`] puts it together.
+
+pub mod agent;
+pub mod dom0;
+pub mod e2e;
+pub mod initramfs;
+pub mod kernels;
+pub mod lab;
+pub mod pieces;
+pub mod qemu;
+pub mod wire;

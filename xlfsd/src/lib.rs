@@ -1,1 +1,28 @@
-//! The xlfs daemon.
+//! xlfsd, the daemon in Dom0: makes guests from templates and keeps them
+//! running.
+//!
+//! The rooms, from the outside in:
+//!
+//! - `api`: the gRPC services, one file each, and the Unix socket they are on;
+//! - `task` and `event`: long work with steps and progress, and the numbered
+//!   stream of what happens;
+//! - `template`, `image`: what guests are made from;
+//! - `console`: what guests print and who types;
+//! - `problem`: the error type of all of these;
+//! - `config`: what the operator sets; `base` opens all of it in order.
+//!
+//! None of these touches Xen: with no hypervisor underneath, they work all the same.
+
+pub mod api;
+pub mod base;
+pub mod config;
+pub mod durable;
+pub mod event;
+pub mod image;
+pub mod problem;
+pub mod quarantine;
+pub mod size;
+pub mod suggest;
+pub mod task;
+pub mod template;
+pub mod toml_file;

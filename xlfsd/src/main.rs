@@ -1,1 +1,115 @@
-fn main() {}
+//! xlfsd: reads the configuration, opens what the daemon stands on, and serves
+//! until a signal says to stop. Guests run on whatever happens here.
+
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::Parser;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+use tracing_subscriber::EnvFilter;
+use xlfsd::api::{self, NoHypervisor, Services, Socket};
+use xlfsd::base::Base;
+use xlfsd::config::{Args, Config};
+use xlfsd::problem::{Problem, ProblemKind};
+
+/// Requests are short; two threads use two CPUs of a Dom0, which has few.
+const WORKERS: usize = 2;
+/// Threads for work that waits for a disk.
+const DISK_THREADS: usize = 16;
+
+fn main() -> ExitCode {
+    // The kernel worker (the hidden subcommand that parses guests' kernels
+    // without privileges) is dispatched on this line, before anything else: no
+    // thread, no runtime and no open file may exist in that process.
+
+    let args = Args::parse();
+    let config = match Config::load(&args) {
+        Ok(config) => config,
+        Err(problem) => return fail(&problem),
+    };
+    if let Err(problem) = start_log(config.log.as_deref()) {
+        return fail(&problem);
+    }
+    // Whatever makes a file means to be its only reader.
+    nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o077));
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(WORKERS)
+        .max_blocking_threads(DISK_THREADS)
+        .thread_keep_alive(Duration::from_secs(2))
+        .thread_name("xlfsd")
+        .enable_all()
+        .build();
+    let runtime = match runtime {
+        Ok(runtime) => runtime,
+        Err(error) => return fail(&Problem::internal("no threads to run on").cause(&error)),
+    };
+    let result = runtime.block_on(run(&config));
+    // A thread that hangs on a dead disk must not keep the process.
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(problem) => fail(&problem),
+    }
+}
+
+async fn run(config: &Config) -> Result<(), Problem> {
+    let stopping = CancellationToken::new();
+    stop_on_signal(&stopping)?;
+    let base = Base::open(config)?;
+    let socket = Socket::bind(&config.socket, config.socket_gid)?;
+
+    let mut services = Services::new(&base, stopping);
+    services.add_host(Arc::new(NoHypervisor { problem: no_hypervisor() }));
+
+    tracing::info!(
+        socket = %socket.path().display(),
+        state = %config.state_dir.display(),
+        version = env!("CARGO_PKG_VERSION"),
+        "serving"
+    );
+    let served = api::serve(socket, services, config.server_limits()).await;
+    tracing::info!("stopped; guests run on");
+    served.map_err(|error| {
+        Problem::from_error(ProblemKind::Internal, "SERVE_FAILED", "serving failed", &error)
+    })
+}
+
+fn no_hypervisor() -> Problem {
+    Problem::unavailable("NO_HYPERVISOR", "there is no hypervisor to talk to")
+        .hint("Start the host with Xen; templates and images can be used meanwhile.")
+}
+
+/// SIGTERM and SIGINT end the daemon and leave the guests alone.
+fn stop_on_signal(stopping: &CancellationToken) -> Result<(), Problem> {
+    for kind in [SignalKind::terminate(), SignalKind::interrupt()] {
+        let mut signals = signal(kind)
+            .map_err(|error| Problem::internal("signals cannot be received").cause(&error))?;
+        let stopping = stopping.clone();
+        tokio::spawn(async move {
+            signals.recv().await;
+            tracing::info!("told to stop");
+            stopping.cancel();
+        });
+    }
+    Ok(())
+}
+
+/// To the standard error stream, where whoever starts the daemon collects it.
+fn start_log(configured: Option<&str>) -> Result<(), Problem> {
+    let environment = || std::env::var("XLFSD_LOG").or_else(|_| std::env::var("RUST_LOG")).ok();
+    let filter = configured.map(str::to_owned).or_else(environment);
+    let filter = filter.as_deref().unwrap_or("info");
+    let filter = EnvFilter::try_new(filter).map_err(|error| {
+        Problem::invalid_field("BAD_LOG_FILTER", "log", &format!("{filter:?} is no log filter"))
+            .cause(&error)
+    })?;
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    Ok(())
+}
+
+fn fail(problem: &Problem) -> ExitCode {
+    eprintln!("xlfsd: {problem:#}");
+    ExitCode::FAILURE
+}

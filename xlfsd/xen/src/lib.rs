@@ -8,3 +8,13 @@
 //!    of it) and `console` (the ring's protocol).
 //!
 //! Unsafe code stands only in the modules of the second layer that do ioctl and mmap.
+
+pub mod abi;
+pub mod builder;
+pub mod console;
+pub mod evtchn;
+pub mod gntdev;
+pub mod hypercall;
+pub mod kernel;
+pub mod privcmd;
+pub mod xenstore;

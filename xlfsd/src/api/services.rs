@@ -1,0 +1,119 @@
+//! Which services the daemon offers. What needs no Xen is put together here;
+//! the rest is added by whoever has it.
+
+use std::convert::Infallible;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Instant;
+
+use tokio_util::sync::CancellationToken;
+use tonic::body::Body;
+use tonic::codegen::Service;
+use tonic::codegen::http::{Request, Response};
+use tonic::server::NamedService;
+use tonic::service::{Routes, RoutesBuilder};
+use tonic_health::ServingStatus;
+use xlfs_proto::v1::event_service_server::EventServiceServer;
+use xlfs_proto::v1::host_service_server::HostServiceServer;
+use xlfs_proto::v1::image_service_server::ImageServiceServer;
+use xlfs_proto::v1::task_service_server::TaskServiceServer;
+use xlfs_proto::v1::template_service_server::TemplateServiceServer;
+
+use super::events::Events;
+use super::host::{HostApi, HostInfo};
+use super::images::Images;
+use super::tasks::Tasks;
+use super::templates::Templates;
+use crate::base::Base;
+
+/// Bytes of a message, either way. What clients of gRPC take by default.
+pub const MAX_MESSAGE: usize = 4 << 20;
+
+/// Sets the limits of a generated server.
+macro_rules! limited {
+    ($server:expr) => {
+        $server
+            .max_decoding_message_size($crate::api::MAX_MESSAGE)
+            .max_encoding_message_size($crate::api::MAX_MESSAGE)
+    };
+}
+
+/// The services of one daemon.
+pub struct Services {
+    routes: RoutesBuilder,
+    names: Vec<&'static str>,
+    stopping: CancellationToken,
+}
+
+impl Services {
+    /// Images, templates, tasks and events. `stopping` ends their streams.
+    pub fn new(base: &Base, stopping: CancellationToken) -> Self {
+        let mut services = Self {
+            routes: RoutesBuilder::default(),
+            names: Vec::new(),
+            stopping: stopping.clone(),
+        };
+        services.add(limited!(ImageServiceServer::new(Images { store: base.images.clone() })));
+        services.add(limited!(TemplateServiceServer::new(Templates {
+            library: base.templates.clone(),
+            images: base.images.clone(),
+        })));
+        services.add(limited!(TaskServiceServer::new(Tasks {
+            registry: base.tasks.clone(),
+            stopping: stopping.clone(),
+        })));
+        services
+            .add(limited!(EventServiceServer::new(Events { bus: base.events.clone(), stopping })));
+        services
+    }
+
+    /// The host, as far as `info` knows about its hypervisor.
+    pub fn add_host(&mut self, info: Arc<dyn HostInfo>) {
+        let host = HostApi { info, started: Instant::now() };
+        self.add(limited!(HostServiceServer::new(host)));
+    }
+
+    /// A service that is made elsewhere. Its messages should be limited to
+    /// [`MAX_MESSAGE`], and its streams end with [`stopping`](Self::stopping).
+    pub fn add<S>(&mut self, service: S)
+    where
+        S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>
+            + NamedService
+            + Clone
+            + Send
+            + Sync
+            + 'static,
+        S::Future: Send + 'static,
+    {
+        self.names.push(S::NAME);
+        self.routes.add_service(service);
+    }
+
+    /// Cancelled when the daemon stops serving.
+    pub fn stopping(&self) -> CancellationToken {
+        self.stopping.clone()
+    }
+
+    /// All of them, with health and reflection.
+    pub(super) async fn into_routes(mut self) -> Result<Routes, tonic_reflection::server::Error> {
+        let (health, health_server) = tonic_health::server::health_reporter();
+        for name in &self.names {
+            health.set_service_status(name, ServingStatus::Serving).await;
+        }
+        self.routes.add_service(health_server);
+        let reflection = || {
+            tonic_reflection::server::Builder::configure()
+                .register_encoded_file_descriptor_set(xlfs_proto::DESCRIPTORS)
+                .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+        };
+        self.routes.add_service(reflection().build_v1()?);
+        self.routes.add_service(reflection().build_v1alpha()?);
+        Ok(self.routes.routes())
+    }
+}
+
+impl fmt::Debug for Services {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Services").field("names", &self.names).finish_non_exhaustive()
+    }
+}

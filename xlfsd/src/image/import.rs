@@ -1,0 +1,277 @@
+//! How an image comes in: streamed to an unfinished file while it is hashed,
+//! flushed, given its name, and only then put on record.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::SystemTime;
+
+use sha2::{Digest as _, Sha256};
+use tokio::sync::OwnedSemaphorePermit;
+
+use super::record::{check_alias, note};
+use super::{Digest, ImageKind, ImageRecord, ImageStore};
+use crate::durable::{self, FileError, UNFINISHED};
+use crate::problem::{FieldProblem, Problem, ProblemKind};
+
+/// What is known before the content comes.
+#[derive(Debug, Clone)]
+pub struct ImportHeader {
+    pub kind: ImageKind,
+    pub alias: Option<String>,
+    pub origin: String,
+    pub expected_digest: Option<Digest>,
+    /// Check everything, keep nothing.
+    pub dry_run: bool,
+}
+
+/// The outcome of an import.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Imported {
+    pub record: ImageRecord,
+    /// False when the store had it already, under this alias too.
+    pub changed: bool,
+}
+
+/// An import that goes on. Dropping it leaves nothing behind.
+#[derive(Debug)]
+pub struct Import {
+    store: ImageStore,
+    header: ImportHeader,
+    content: Option<Content>,
+    _permit: OwnedSemaphorePermit,
+}
+
+/// What has come in so far. Its file goes with it unless it gets a name.
+#[derive(Debug)]
+struct Content {
+    hasher: Sha256,
+    size: u64,
+    /// None on a dry run.
+    file: Option<(File, PathBuf)>,
+}
+
+impl Drop for Content {
+    fn drop(&mut self) {
+        if let Some((_, path)) = &self.file
+            && let Err(error) = fs::remove_file(path)
+        {
+            tracing::warn!(path = %path.display(), %error, "an unfinished import stays until the next start");
+        }
+    }
+}
+
+impl ImageStore {
+    /// Begins an import; waits while too many others go on.
+    pub async fn import(&self, header: ImportHeader) -> Result<Import, Problem> {
+        if let Some(alias) = &header.alias {
+            check_alias(alias)?;
+        }
+        let permit = self.shared.importing.clone().acquire_owned().await;
+        let permit = permit.map_err(|_| Problem::unavailable("STOPPING", "xlfsd is stopping"))?;
+        let file = match header.dry_run {
+            true => None,
+            false => Some(self.create_unfinished().map_err(|error| storage_problem(&error))?),
+        };
+        let content = Content { hasher: Sha256::new(), size: 0, file };
+        Ok(Import { store: self.clone(), header, content: Some(content), _permit: permit })
+    }
+
+    fn create_unfinished(&self) -> Result<(File, PathBuf), FileError> {
+        static NUMBER: AtomicU64 = AtomicU64::new(0);
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let path = self.shared.dir.join(format!("{UNFINISHED}{}-{number}", std::process::id()));
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create_new(true).mode(0o400);
+        let file = options.open(&path).map_err(FileError::at("create", &path))?;
+        Ok((file, path))
+    }
+}
+
+impl Import {
+    /// Takes the next part of the content.
+    pub async fn write(&mut self, chunk: impl AsRef<[u8]> + Send + 'static) -> Result<(), Problem> {
+        let Some(mut content) = self.content.take() else {
+            return Err(Problem::internal("the import has failed already"));
+        };
+        let limit = self.store.shared.limits.of(self.header.kind);
+        let size = content.size.saturating_add(chunk.as_ref().len() as u64);
+        if size > limit.0 {
+            return Err(Problem::resource_exhausted(
+                "IMAGE_TOO_LARGE",
+                format!("the {} is larger than {limit}", self.header.kind.as_str()),
+            )
+            .hint("The limits are set in xlfsd's configuration, under [images]."));
+        }
+        // Hashing and writing a megabyte takes milliseconds: not on a thread
+        // that also answers others.
+        let content = blocking(move || {
+            content.hasher.update(chunk.as_ref());
+            content.size = size;
+            if let Some((file, path)) = &mut content.file {
+                file.write_all(chunk.as_ref()).map_err(FileError::at("write", path))?;
+            }
+            Ok(content)
+        });
+        self.content = Some(content.await?.map_err(|error: FileError| storage_problem(&error))?);
+        Ok(())
+    }
+
+    /// Checks the whole and keeps it.
+    pub async fn finish(mut self) -> Result<Imported, Problem> {
+        let Some(mut content) = self.content.take() else {
+            return Err(Problem::internal("the import has failed already"));
+        };
+        if content.size == 0 {
+            return Err(Problem::invalid_field("EMPTY_IMAGE", "chunk", "the image is empty"));
+        }
+        let digest = Digest::new(std::mem::take(&mut content.hasher).finalize().into());
+        if let Some(expected) = self.header.expected_digest.filter(|expected| *expected != digest) {
+            let description = format!("the content has the digest {digest}, not {expected}");
+            let fields = vec![FieldProblem::new("header.expected_digest", &description)];
+            return Err(Problem::invalid("DIGEST_MISMATCH", description, fields)
+                .object(format!("image {expected}"))
+                .hint("The file was changed or damaged on its way: get it again."));
+        }
+        let known = self.store.shared.state.lock().catalog.get(&digest).cloned();
+        let summary = match &known {
+            Some(record) => record.summary.clone(),
+            None => self.inspect(&content).await?,
+        };
+        let Self { store, header, _permit: permit, .. } = self;
+        let imported = blocking(move || {
+            let imported = store.keep(&header, content, digest, summary);
+            drop(permit);
+            imported
+        });
+        imported.await?
+    }
+
+    /// Asks the inspector, if there is one, about a kernel that is new here.
+    async fn inspect(&self, content: &Content) -> Result<String, Problem> {
+        let inspector = self.store.shared.inspector.get();
+        let (Some(inspector), Some((_, path)), ImageKind::Kernel) =
+            (inspector, &content.file, self.header.kind)
+        else {
+            return Ok(String::new());
+        };
+        let file = File::open(path).map_err(FileError::at("open", path));
+        let file = file.map_err(|error| storage_problem(&error))?;
+        match inspector.inspect(file).await {
+            Ok(summary) => Ok(note(&summary)),
+            Err(problem) if problem.kind.code() == tonic::Code::InvalidArgument => Err(problem),
+            Err(problem) => {
+                let object = format!("image {}", self.header.origin);
+                let text = format!("the kernel could not be inspected: {problem:#}");
+                self.store.shared.events.warn(object, "KERNEL_NOT_INSPECTED", text);
+                Ok(String::new())
+            }
+        }
+    }
+}
+
+impl ImageStore {
+    /// The last part of an import, under the lock: no delete and no other
+    /// import of the same image comes between.
+    fn keep(
+        &self,
+        header: &ImportHeader,
+        mut content: Content,
+        digest: Digest,
+        summary: String,
+    ) -> Result<Imported, Problem> {
+        if let Some((file, path)) = &content.file {
+            // The long wait for the disk comes before the lock.
+            let flushed = file.sync_all().map_err(FileError::at("flush", path));
+            flushed.map_err(|error| storage_problem(&error))?;
+        }
+        let mut state = self.shared.state.lock();
+        let now = now_ms();
+        let known = state.catalog.get(&digest).cloned();
+        let mut changed = known.is_none();
+        let mut record = known.clone().unwrap_or_else(|| ImageRecord {
+            format: ImageRecord::FORMAT,
+            digest,
+            kind: header.kind,
+            size: content.size,
+            imported_ms: now,
+            origin: note(&header.origin),
+            summary,
+            aliases: Default::default(),
+        });
+        if record.kind != header.kind {
+            return Err(Problem::failed_precondition(
+                "OTHER_IMAGE_KIND",
+                format!("the same content is in the store as a {}", record.kind.as_str()),
+            )
+            .object(format!("image {digest}"))
+            .hint("Check which file this is; or delete the image first."));
+        }
+        let before = header.alias.as_ref().and_then(|alias| {
+            state.catalog.by_alias(alias).filter(|before| before.digest != digest).cloned()
+        });
+        if let Some(alias) = &header.alias
+            && (before.is_some() || !record.aliases.contains_key(alias))
+        {
+            // Later than the claim it replaces, even when the clock went back.
+            let claimed = before.as_ref().and_then(|before| before.aliases.get(alias));
+            record.aliases.insert(alias.clone(), now.max(claimed.map_or(0, |at| at + 1)));
+            changed = true;
+        }
+        if header.dry_run || !changed {
+            return Ok(Imported { record, changed });
+        }
+        if known.is_none()
+            && let Some((file, path)) = &content.file
+        {
+            let place = self.content_path(&digest);
+            durable::publish(file, path, &place).map_err(|error| storage_problem(&error))?;
+            content.file = None;
+        }
+        let kept = self.put(&mut state, record.clone());
+        if kept.is_err() && known.is_none() {
+            // Not on record, so it must not lie there.
+            let _ = durable::remove(&self.content_path(&digest));
+        }
+        kept.map_err(|error| storage_problem(&error))?;
+        if let (Some(mut before), Some(alias)) = (before, &header.alias) {
+            before.aliases.remove(alias);
+            // If this fails, the later claim holds all the same.
+            if let Err(error) = self.put(&mut state, before) {
+                let error = &error as &dyn std::error::Error;
+                tracing::warn!(alias, error, "the alias stays on record at its former image too");
+            }
+        }
+        drop(state);
+        self.tell(&record, false);
+        Ok(Imported { record, changed })
+    }
+}
+
+fn storage_problem(error: &FileError) -> Problem {
+    let (kind, reason) = match error.source.kind() {
+        std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => {
+            (ProblemKind::ResourceExhausted, "DISK_FULL")
+        }
+        _ => (ProblemKind::Internal, "IMAGE_STORE_FAILED"),
+    };
+    Problem::from_error(kind, reason, "the image cannot be stored", error)
+        .hint("Look at the disk that holds xlfsd's state folder.")
+}
+
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, Problem> {
+    tokio::task::spawn_blocking(work).await.map_err(|error| {
+        Problem::from_error(ProblemKind::Internal, "INTERNAL", "the import came to a halt", &error)
+    })
+}
+
+fn now_ms() -> u64 {
+    SystemTime::UNIX_EPOCH.elapsed().map_or(0, |since| since.as_millis() as u64)
+}
+
+#[cfg(test)]
+mod tests;

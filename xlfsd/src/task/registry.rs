@@ -1,0 +1,237 @@
+//! All tasks that run and the most recent that ended.
+
+use std::collections::VecDeque;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use futures::Stream;
+use parking_lot::Mutex;
+use tokio::sync::watch;
+use tokio_stream::wrappers::WatchStream;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+use xlfs_proto::v1::{self as pb, event};
+
+use super::record::Record;
+use super::{PlannedStep, TaskHandle};
+use crate::event::EventBus;
+use crate::problem::Problem;
+
+/// How much of the past is kept.
+#[derive(Debug, Clone, Copy)]
+pub struct TaskLimits {
+    /// Tasks that have ended.
+    pub ended: usize,
+    /// Log lines of one task.
+    pub log_lines: usize,
+    /// Bytes of one log line.
+    pub line_bytes: usize,
+}
+
+impl Default for TaskLimits {
+    fn default() -> Self {
+        Self { ended: 200, log_lines: 1000, line_bytes: 2000 }
+    }
+}
+
+/// One task. Its record is behind a lock of its own: a task with a chatty log
+/// slows nobody else.
+#[derive(Debug)]
+pub(super) struct Entry {
+    pub(super) id: String,
+    pub(super) object: String,
+    pub(super) cancel: CancellationToken,
+    /// In the order of their beginning; time is no measure, clocks jump.
+    number: u64,
+    record: Mutex<Record>,
+    /// Told of each change. Watchers then take a snapshot, so that a slow one
+    /// skips states instead of queueing them.
+    changed: watch::Sender<()>,
+}
+
+impl Entry {
+    pub(super) fn snapshot(&self) -> pb::Task {
+        self.record.lock().snapshot()
+    }
+}
+
+/// The tasks of this daemon. A clone is another handle to the same tasks.
+#[derive(Debug, Clone)]
+pub struct TaskRegistry {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    limits: TaskLimits,
+    events: EventBus,
+    tasks: Mutex<Tasks>,
+}
+
+#[derive(Debug, Default)]
+struct Tasks {
+    begun: u64,
+    running: Vec<Arc<Entry>>,
+    /// Oldest first.
+    ended: VecDeque<Arc<Entry>>,
+}
+
+impl TaskRegistry {
+    pub fn new(events: EventBus, limits: TaskLimits) -> Self {
+        Self { shared: Arc::new(Shared { limits, events, tasks: Mutex::default() }) }
+    }
+
+    /// Opens a task of `kind` (such as `create`) on `object` (such as a guest's name).
+    pub fn begin(
+        &self,
+        kind: impl Into<String>,
+        object: impl Into<String>,
+        steps: Vec<PlannedStep>,
+    ) -> TaskHandle {
+        // Sorted by time, random besides: never the same again, also after a restart.
+        let id = Uuid::now_v7().to_string();
+        let object = object.into();
+        let mut tasks = self.shared.tasks.lock();
+        tasks.begun += 1;
+        let entry = Arc::new(Entry {
+            id: id.clone(),
+            object: object.clone(),
+            cancel: CancellationToken::new(),
+            number: tasks.begun,
+            record: Mutex::new(Record::new(id, kind.into(), object, steps)),
+            changed: watch::Sender::new(()),
+        });
+        tasks.running.push(entry.clone());
+        drop(tasks);
+        self.tell(&entry, &entry.record.lock());
+        TaskHandle::new(self.clone(), entry)
+    }
+
+    /// The tasks that run and the most recent that ended, newest first. `object`
+    /// empty: of all objects.
+    pub fn list(&self, object: &str, running_only: bool) -> Vec<pb::Task> {
+        let tasks = self.shared.tasks.lock();
+        let ended = tasks.ended.iter().filter(|_| !running_only);
+        let mut found: Vec<_> = tasks
+            .running
+            .iter()
+            .chain(ended)
+            .filter(|entry| object.is_empty() || entry.object == object)
+            .cloned()
+            .collect();
+        drop(tasks);
+        found.sort_by_key(|entry| std::cmp::Reverse(entry.number));
+        found.iter().map(|entry| entry.snapshot()).collect()
+    }
+
+    pub fn get(&self, id: &str) -> Result<pb::Task, Problem> {
+        Ok(self.find(id)?.snapshot())
+    }
+
+    /// The task now, then after each change, until it has ended.
+    pub fn watch(&self, id: &str) -> Result<TaskWatch, Problem> {
+        let entry = self.find(id)?;
+        let changes = WatchStream::new(entry.changed.subscribe());
+        Ok(TaskWatch { entry: Some(entry), changes })
+    }
+
+    /// Asks the task to stop, and answers at once with the task as it is.
+    pub fn cancel(&self, id: &str, dry_run: bool) -> Result<pb::Task, Problem> {
+        let entry = self.find(id)?;
+        let record = entry.record.lock();
+        if record.has_ended() {
+            let state = record.state.as_str_name().trim_start_matches("TASK_STATE_").to_lowercase();
+            return Err(Problem::failed_precondition(
+                "TASK_ENDED",
+                format!("the task {id} has ended already: {state}"),
+            )
+            .object(format!("task {id}")));
+        }
+        let task = record.snapshot();
+        drop(record);
+        if !dry_run {
+            entry.cancel.cancel();
+        }
+        Ok(task)
+    }
+
+    fn find(&self, id: &str) -> Result<Arc<Entry>, Problem> {
+        let tasks = self.shared.tasks.lock();
+        let found = tasks.running.iter().chain(&tasks.ended).find(|entry| entry.id == id);
+        found.cloned().ok_or_else(|| {
+            let shown: String = id.chars().take(80).collect();
+            Problem::not_found("NO_SUCH_TASK", format!("there is no task {shown:?}"))
+                .object(format!("task {shown}"))
+                .hint(format!(
+                    "The tasks that run and the last {} that ended are kept, and none across a restart of xlfsd: list them.",
+                    self.shared.limits.ended
+                ))
+        })
+    }
+
+    /// Applies `change`; where it says that something changed, tells the others.
+    pub(super) fn change(&self, entry: &Entry, change: impl FnOnce(&mut Record) -> bool) {
+        let mut record = entry.record.lock();
+        if change(&mut record) {
+            self.tell(entry, &record);
+        }
+    }
+
+    pub(super) fn log(&self, entry: &Entry, text: &str) {
+        let limits = &self.shared.limits;
+        entry.record.lock().log(text, limits.log_lines, limits.line_bytes);
+        entry.changed.send_replace(());
+    }
+
+    pub(super) fn finish(&self, entry: &Entry, result: Result<(), Problem>) {
+        self.change(entry, |record| record.finish(result));
+        let mut tasks = self.shared.tasks.lock();
+        if let Some(at) = tasks.running.iter().position(|running| running.number == entry.number) {
+            let entry = tasks.running.remove(at);
+            tasks.ended.push_back(entry);
+        }
+        while tasks.ended.len() > self.shared.limits.ended {
+            tasks.ended.pop_front();
+        }
+    }
+
+    /// The record stays locked meanwhile: events come in the order of the changes.
+    fn tell(&self, entry: &Entry, record: &Record) {
+        let kind = event::Kind::Task(record.outline());
+        self.shared.events.publish(entry.object.as_str(), record.sentence(), kind);
+        entry.changed.send_replace(());
+    }
+}
+
+/// Snapshots of one task; ends after the one in which the task has ended.
+#[derive(Debug)]
+pub struct TaskWatch {
+    entry: Option<Arc<Entry>>,
+    changes: WatchStream<()>,
+}
+
+impl Stream for TaskWatch {
+    type Item = pb::Task;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<pb::Task>> {
+        if self.entry.is_none() {
+            return Poll::Ready(None);
+        }
+        // The first item comes at once, then one after each change. The sender
+        // lives as long as the entry, which we hold.
+        match Pin::new(&mut self.changes).poll_next(cx) {
+            Poll::Pending => Poll::Pending,
+            Poll::Ready(_) => {
+                let task = self.entry.as_ref().map(|entry| entry.snapshot());
+                if task.as_ref().is_some_and(|task| task.ended.is_some()) {
+                    self.entry = None;
+                }
+                Poll::Ready(task)
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

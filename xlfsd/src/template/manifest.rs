@@ -1,0 +1,303 @@
+//! `template.toml`: its form, and what must hold of it before it is used.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use xlfs_proto::v1 as pb;
+
+use super::command_line::{CommandLine, CommandLineError};
+use super::guest::GuestFact;
+use super::parameter::{Parameter, ParameterManifest};
+use crate::size::ByteSize;
+use crate::suggest::did_you_mean;
+use crate::toml_file::{self, TomlFileError};
+
+/// The manifest's name in its folder.
+pub(super) const FILE_NAME: &str = "template.toml";
+
+/// Why a template cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum TemplateError {
+    /// The file cannot be read or is no TOML of this form.
+    #[error(transparent)]
+    File(#[from] TomlFileError),
+    #[error("{}: {message}", path.display())]
+    Content { path: PathBuf, message: String },
+    #[error("{}: the command line is wrong", path.display())]
+    CommandLine {
+        path: PathBuf,
+        #[source]
+        source: CommandLineError,
+    },
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Manifest {
+    name: String,
+    version: String,
+    summary: String,
+    #[serde(default)]
+    description: String,
+    image: ImageManifest,
+    #[serde(default)]
+    resources: ResourcesManifest,
+    #[serde(default)]
+    policy: EndPolicy,
+    #[serde(default)]
+    parameters: BTreeMap<String, ParameterManifest>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ImageManifest {
+    kernel: String,
+    ramdisk: Option<String>,
+    #[serde(default)]
+    command_line: String,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct ResourcesManifest {
+    memory: ByteSize,
+    memory_min: ByteSize,
+    vcpus: u32,
+    vcpus_max: u32,
+}
+
+impl Default for ResourcesManifest {
+    fn default() -> Self {
+        let memory = ByteSize::mib(256);
+        Self { memory, memory_min: ByteSize::mib(16), vcpus: 1, vcpus_max: MAX_VCPUS }
+    }
+}
+
+/// What a PV guest can have at most without extras (XEN_LEGACY_MAX_VCPUS, xen.h).
+const MAX_VCPUS: u32 = 32;
+
+/// What a guest gets unless its user says otherwise.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Resources {
+    pub memory_mib: u64,
+    /// Less is refused.
+    pub memory_min_mib: u64,
+    pub vcpus: u32,
+    /// More are refused.
+    pub vcpus_max: u32,
+}
+
+/// What is done when the guest ends by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum EndAction {
+    Destroy,
+    Restart,
+    Preserve,
+}
+
+impl From<EndAction> for pb::EndAction {
+    fn from(action: EndAction) -> Self {
+        match action {
+            EndAction::Destroy => Self::Destroy,
+            EndAction::Restart => Self::Restart,
+            EndAction::Preserve => Self::Preserve,
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct EndPolicy {
+    pub on_poweroff: EndAction,
+    pub on_reboot: EndAction,
+    pub on_crash: EndAction,
+}
+
+impl Default for EndPolicy {
+    fn default() -> Self {
+        Self {
+            on_poweroff: EndAction::Destroy,
+            on_reboot: EndAction::Restart,
+            on_crash: EndAction::Restart,
+        }
+    }
+}
+
+impl From<EndPolicy> for pb::EndPolicy {
+    fn from(policy: EndPolicy) -> Self {
+        Self {
+            on_poweroff: pb::EndAction::from(policy.on_poweroff).into(),
+            on_reboot: pb::EndAction::from(policy.on_reboot).into(),
+            on_crash: pb::EndAction::from(policy.on_crash).into(),
+        }
+    }
+}
+
+/// A template that guests can be made from.
+#[derive(Debug, Clone)]
+pub struct Template {
+    pub name: String,
+    pub version: String,
+    /// One line.
+    pub summary: String,
+    pub description: String,
+    /// An image's alias.
+    pub kernel: String,
+    /// An image's alias; None: the guest has no ramdisk.
+    pub ramdisk: Option<String>,
+    pub resources: Resources,
+    pub end_policy: EndPolicy,
+    pub parameters: BTreeMap<String, Parameter>,
+    /// The manifest's path, for errors.
+    pub path: PathBuf,
+    pub(super) command_line: CommandLine,
+}
+
+impl Template {
+    /// Reads the template in the folder `dir`, which must be named as it is.
+    pub fn read(dir: &Path) -> Result<Self, TemplateError> {
+        let path = dir.join(FILE_NAME);
+        let manifest = toml_file::read(&path)?;
+        Self::check(&path, manifest)
+    }
+
+    fn check(path: &Path, manifest: Manifest) -> Result<Self, TemplateError> {
+        let wrong = |message: String| TemplateError::Content { path: path.to_owned(), message };
+        let folder = path.parent().and_then(Path::file_name).unwrap_or_default();
+        if folder != manifest.name.as_str() {
+            return Err(wrong(format!(
+                "its name is {:?}, but its folder's name is {folder:?}",
+                manifest.name
+            )));
+        }
+        if !is_template_name(&manifest.name) {
+            return Err(wrong(
+                "its name must have 1 to 63 lower-case letters, digits and inner dashes".into(),
+            ));
+        }
+        if manifest.summary.contains('\n') {
+            return Err(wrong("its summary must be one line".into()));
+        }
+        let resources = check_resources(&manifest.resources).map_err(wrong)?;
+        let mut parameters = BTreeMap::new();
+        for (name, declared) in manifest.parameters {
+            let parameter = check_name(&name).and_then(|()| Parameter::new(declared));
+            let parameter =
+                parameter.map_err(|error| wrong(format!("parameters.{name}: {error}")))?;
+            check_places(parameter.default.as_deref().unwrap_or_default())
+                .map_err(|error| wrong(format!("parameters.{name}: its default {error}")))?;
+            parameters.insert(name, parameter);
+        }
+        let command_line = CommandLine::parse(&manifest.image.command_line)
+            .map_err(|source| TemplateError::CommandLine { path: path.to_owned(), source })?;
+        for name in command_line.parameters() {
+            match parameters.get(name) {
+                Some(parameter) if parameter.secret => {
+                    return Err(wrong(format!(
+                        "image.command_line: the secret {name} must not stand there, where every program of the guest can read it"
+                    )));
+                }
+                Some(_) => {}
+                None => {
+                    let known = parameters.keys().map(String::as_str).chain(GuestFact::NAMES);
+                    let suggestion = did_you_mean(name, known);
+                    return Err(wrong(format!(
+                        "image.command_line: there is no parameter {name:?}{suggestion}"
+                    )));
+                }
+            }
+        }
+        Ok(Self {
+            name: manifest.name,
+            version: manifest.version,
+            summary: manifest.summary,
+            description: manifest.description.trim().to_owned(),
+            kernel: manifest.image.kernel,
+            ramdisk: manifest.image.ramdisk,
+            resources,
+            end_policy: manifest.policy,
+            parameters,
+            path: path.to_owned(),
+            command_line,
+        })
+    }
+
+    /// All but the digests and problems, which are the image store's to say.
+    pub fn message(&self) -> pb::Template {
+        pb::Template {
+            name: self.name.clone(),
+            version: self.version.clone(),
+            summary: self.summary.clone(),
+            description: self.description.clone(),
+            kernel: self.kernel.clone(),
+            ramdisk: self.ramdisk.clone().unwrap_or_default(),
+            command_line: self.command_line.source().to_owned(),
+            memory_mib: self.resources.memory_mib,
+            memory_min_mib: self.resources.memory_min_mib,
+            vcpus: self.resources.vcpus,
+            vcpus_max: self.resources.vcpus_max,
+            parameters: self
+                .parameters
+                .iter()
+                .map(|(name, parameter)| parameter.message(name))
+                .collect(),
+            end_policy: Some(self.end_policy.into()),
+            ..pb::Template::default()
+        }
+    }
+}
+
+fn check_resources(resources: &ResourcesManifest) -> Result<Resources, String> {
+    let ResourcesManifest { memory, memory_min, vcpus, vcpus_max } = *resources;
+    for (key, size) in [("memory", memory), ("memory_min", memory_min)] {
+        if size.as_mib() == 0 || size.0 % ByteSize::mib(1).0 != 0 {
+            return Err(format!("resources.{key} must be a number of whole MiB, such as \"128M\""));
+        }
+    }
+    if memory < memory_min {
+        return Err("resources.memory is less than resources.memory_min".into());
+    }
+    if vcpus == 0 || vcpus > vcpus_max || vcpus_max > MAX_VCPUS {
+        return Err(format!(
+            "resources.vcpus must be 1 to vcpus_max, and that at most {MAX_VCPUS}"
+        ));
+    }
+    let (memory_mib, memory_min_mib) = (memory.as_mib(), memory_min.as_mib());
+    Ok(Resources { memory_mib, memory_min_mib, vcpus, vcpus_max })
+}
+
+/// Whether a folder of this name can hold a template.
+pub(super) fn is_template_name(name: &str) -> bool {
+    (1..=63).contains(&name.len())
+        && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+        && !name.starts_with('-')
+        && !name.ends_with('-')
+}
+
+fn check_name(name: &str) -> Result<(), String> {
+    let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'_' | b'-');
+    let fits = (1..=63).contains(&name.len())
+        && name.bytes().all(plain)
+        && name.starts_with(|c: char| c.is_ascii_lowercase());
+    fits.then_some(()).ok_or_else(|| {
+        "a parameter's name has lower-case letters, digits, '_' and '-', and begins with a letter"
+            .to_owned()
+    })
+}
+
+/// A default has places for facts of the guest only.
+fn check_places(default: &str) -> Result<(), String> {
+    for place in default.split("${").skip(1) {
+        let name = place.split_once('}').map(|(name, _)| name).ok_or("has an open \"${\"")?;
+        if GuestFact::parse(name).is_none() {
+            let known = GuestFact::NAMES.join("} and ${");
+            return Err(format!("mentions ${{{name}}}; there are only ${{{known}}}"));
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,105 @@
+//! A daemon in this process, with a state folder and a socket of its own.
+
+use std::io;
+use std::os::unix::net::UnixStream as StdUnixStream;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use hyper_util::rt::TokioIo;
+use tempfile::TempDir;
+use tokio::net::UnixStream;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use tonic::Status;
+use tonic::transport::{Channel, Endpoint, Uri};
+use tonic_types::StatusExt;
+use xlfsd::api::{self, NoHypervisor, ServeError, Services, Socket};
+use xlfsd::base::Base;
+use xlfsd::config::Config;
+use xlfsd::problem::Problem;
+
+pub(crate) struct Daemon {
+    pub(crate) base: Base,
+    pub(crate) config: Config,
+    pub(crate) stopping: CancellationToken,
+    serving: JoinHandle<Result<(), ServeError>>,
+    dir: TempDir,
+}
+
+impl Daemon {
+    pub(crate) async fn start() -> Self {
+        Self::start_with(|_| {}).await
+    }
+
+    pub(crate) async fn start_with(change: impl FnOnce(&mut Config)) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let mut config = Config {
+            socket: dir.path().join("run/xlfsd.sock"),
+            socket_gid: nix::unistd::getgid().as_raw(),
+            state_dir: dir.path().join("state"),
+            templates: vec![shipped_templates(), dir.path().join("templates")],
+            ..Config::default()
+        };
+        change(&mut config);
+        Self::start_in(dir, config)
+    }
+
+    fn start_in(dir: TempDir, config: Config) -> Self {
+        let base = Base::open(&config).unwrap();
+        let stopping = CancellationToken::new();
+        let mut services = Services::new(&base, stopping.clone());
+        let problem = Problem::unavailable("NO_HYPERVISOR", "no Xen in this test");
+        services.add_host(Arc::new(NoHypervisor { problem }));
+        let socket = Socket::bind(&config.socket, config.socket_gid).unwrap();
+        let serving = tokio::spawn(api::serve(socket, services, config.server_limits()));
+        Self { base, config, stopping, serving, dir }
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    pub(crate) async fn connect(&self) -> Channel {
+        let address = format!("unix://{}", self.config.socket.display());
+        Endpoint::try_from(address).unwrap().connect().await.unwrap()
+    }
+
+    /// A connection, and the means to cut it as a killed client does.
+    pub(crate) async fn connect_to_cut(&self) -> (Channel, StdUnixStream) {
+        let stream = StdUnixStream::connect(&self.config.socket).unwrap();
+        stream.set_nonblocking(true).unwrap();
+        let wire = stream.try_clone().unwrap();
+        let mut stream = Some(stream);
+        let connector = tower::service_fn(move |_: Uri| {
+            let stream = stream.take().map(|stream| UnixStream::from_std(stream).unwrap());
+            let stream = stream.ok_or_else(|| io::Error::other("connected once already"));
+            std::future::ready(stream.map(TokioIo::new))
+        });
+        let endpoint = Endpoint::from_static("http://xlfsd");
+        (endpoint.connect_with_connector(connector).await.unwrap(), wire)
+    }
+
+    /// As SIGTERM does; answers when the socket is gone.
+    pub(crate) async fn stop(self) -> (TempDir, Config) {
+        self.stopping.cancel();
+        self.serving.await.unwrap().unwrap();
+        assert!(!self.config.socket.exists());
+        (self.dir, self.config)
+    }
+
+    pub(crate) async fn restart(self) -> Self {
+        let (dir, config) = self.stop().await;
+        Self::start_in(dir, config)
+    }
+}
+
+fn shipped_templates() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../vm-templates")
+}
+
+/// The stable reason in a status's details.
+pub(crate) fn reason(status: &Status) -> String {
+    let info = status.get_details_error_info().unwrap_or_else(|| panic!("{status:?}"));
+    assert_eq!(info.domain, "xlfs");
+    info.reason
+}

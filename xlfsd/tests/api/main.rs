@@ -1,0 +1,12 @@
+//! The real server on a real socket, asked by real clients: what a program
+//! that talks to xlfsd gets to see.
+
+// All of this is test code; clippy sees that only within #[test] functions.
+#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used)]
+
+mod daemon;
+mod events;
+mod images;
+mod meta;
+mod tasks;
+mod templates;
