@@ -13,6 +13,7 @@ use crate::commands::{
 };
 use crate::complete;
 use crate::exit::MEANINGS;
+use crate::words;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -52,7 +53,7 @@ pub(crate) struct Cli {
 pub(crate) struct Global {
     /// The socket of xlfsd.
     #[arg(long, global = true, value_name = "PATH", env = "XLFSD_SOCKET", hide_env_values = true)]
-    #[arg(default_value = DEFAULT_SOCKET, value_hint = ValueHint::FilePath, hide_short_help = true)]
+    #[arg(value_parser = words::socket, default_value = DEFAULT_SOCKET, value_hint = ValueHint::FilePath, hide_short_help = true)]
     pub(crate) socket: PathBuf,
     /// Print a table, json or yaml.
     #[arg(short, long, global = true, value_name = "FORMAT", value_enum)]

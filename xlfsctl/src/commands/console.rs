@@ -5,6 +5,7 @@
 //! can hold up the loop, so CTRL-] and signals work whatever the guest, the
 //! network or the reader of a pipe does.
 
+mod alternate;
 mod stdio;
 
 use std::collections::VecDeque;
@@ -26,6 +27,7 @@ use crate::exit::Exit;
 use crate::output::text::plain;
 use crate::output::to_stderr;
 use crate::terminal::{RawMode, reset_modes};
+use alternate::Alternate;
 use stdio::{Keys, Pane};
 
 /// CTRL-], as in telnet, xl and virsh.
@@ -96,9 +98,10 @@ impl Console {
         let raw = raw.map_err(|error| Failure::io("cannot set up the terminal", &error))?;
 
         let mut pane = Pane::start();
+        let mut alternate = Alternate::default();
         let on_screen = io::stdout().is_terminal();
         let ends = Ends { to_guest, from_guest, typed, on_screen, read_only: self.read_only };
-        let end = converse(ends, &mut pane, &mut signals).await;
+        let end = converse(ends, &mut pane, &mut alternate, &mut signals).await;
         if !matches!(end, End::Signal(_)) {
             // What the guest said last is shown, unless somebody is in a hurry.
             tokio::select! {
@@ -107,7 +110,7 @@ impl Console {
             }
         }
         if typed && on_screen {
-            reset_modes();
+            reset_modes(alternate.is_on());
         }
         drop(raw);
         match end {
@@ -147,7 +150,12 @@ struct Ends {
 }
 
 /// Carries bytes both ways until one side is done.
-async fn converse(mut ends: Ends, pane: &mut Pane, signals: &mut Signals) -> End {
+async fn converse(
+    mut ends: Ends,
+    pane: &mut Pane,
+    alternate: &mut Alternate,
+    signals: &mut Signals,
+) -> End {
     // A reader without a terminal has nothing to say: standard input stays
     // untouched, and may belong to another program.
     let listens = ends.typed || !ends.read_only;
@@ -188,7 +196,10 @@ async fn converse(mut ends: Ends, pane: &mut Pane, signals: &mut Signals) -> End
                 Err(_) => pending.clear(),
             },
             room = pane.room(), if shown.is_some() => match room {
-                true => if let Some(bytes) = shown.take() { pane.show(bytes) },
+                true => if let Some(bytes) = shown.take() {
+                    alternate.watch(&bytes);
+                    pane.show(bytes);
+                },
                 // The reader of a pipe has gone, which is how `| head` ends.
                 false => return End::Left,
             },

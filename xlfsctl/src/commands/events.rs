@@ -95,9 +95,14 @@ fn print(session: &Session, event: &Event) -> Result<(), Failure> {
         return session.output.next_document(&EventView::from(event));
     }
     if let Some(Kind::Lagged(lagged)) = &event.kind {
+        let missed = match lagged.missed {
+            0 => "events may be".to_owned(),
+            1 => "1 event is".to_owned(),
+            missed => format!("{missed} events are"),
+        };
         to_stderr(&format!(
-            "xlfsctl: {} events are missing; read the lists again, then go on with --after {}\n",
-            lagged.missed, lagged.resync_from
+            "xlfsctl: {missed} missing; read the lists again, then go on with --after {}\n",
+            lagged.resync_from
         ));
         return Ok(());
     }

@@ -115,7 +115,11 @@ fn facts(template: &Manifest, output: &Output) -> String {
     facts.fact("Command line", &template.command_line);
     let memory = format!("{} MiB, at least {}", template.memory_mib, template.memory_min_mib);
     facts.fact("Memory", memory);
-    facts.fact("vCPUs", template.vcpus.to_string());
+    let most = match template.vcpus_max {
+        0 => String::new(),
+        most => format!(", at most {most}"),
+    };
+    facts.fact("vCPUs", format!("{}{most}", template.vcpus));
     if let Some(policy) = &template.end_policy {
         facts.fact("When it ends", show::end_policy(policy));
     }
@@ -125,7 +129,7 @@ fn facts(template: &Manifest, output: &Output) -> String {
     text.push_str(if parameters.is_empty() {
         "There are no parameters to --set.\n"
     } else {
-        "Parameters, each with --set NAME=VALUE:\n"
+        "Parameters, each with --set NAME=VALUE or --set-file NAME=FILE:\n"
     });
     for parameter in parameters {
         let label = format!("  {:<16}", plain(&parameter.name));
@@ -158,6 +162,9 @@ fn about(parameter: &TemplateParameter) -> String {
     }
     if !parameter.pattern.is_empty() {
         parts.push(format!("like {}", parameter.pattern));
+    }
+    if parameter.secret {
+        parts.push("secret: never shown again".to_owned());
     }
     match &parameter.default {
         _ if parameter.required => parts.push("required".to_owned()),

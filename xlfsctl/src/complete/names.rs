@@ -1,11 +1,9 @@
 //! The names that only xlfsd knows, as candidates for a completion.
 
 use std::ffi::OsStr;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use clap_complete::engine::{ArgValueCandidates, ArgValueCompleter, CompletionCandidate};
-use xlfs_proto::DEFAULT_SOCKET;
 use xlfs_proto::v1::{
     Domain, GetTemplateRequest, ListDomainsRequest, ListImagesRequest, ListTasksRequest,
     ListTemplatesRequest, Operation, ParameterType, TemplateParameter,
@@ -17,6 +15,7 @@ use crate::errors::Failure;
 use crate::output::text::plain;
 use crate::output::view::domain::state_word;
 use crate::output::view::image::kind_word;
+use crate::words;
 
 /// The time for all of a completion; a finger rests on the key meanwhile.
 const TIMEOUT: Duration = Duration::from_millis(250);
@@ -143,9 +142,8 @@ fn candidate(name: &str, help: &str) -> Option<CompletionCandidate> {
 
 /// What xlfsd answers, if it does so in time.
 fn ask<T>(call: impl AsyncFnOnce(Daemon) -> Result<T, Failure>) -> Option<T> {
-    let socket = given("--socket", None).map(PathBuf::from);
-    let socket = socket.or_else(|| std::env::var_os("XLFSD_SOCKET").map(PathBuf::from));
-    let socket = socket.unwrap_or_else(|| PathBuf::from(DEFAULT_SOCKET));
+    let socket = given("--socket", None).or_else(|| std::env::var("XLFSD_SOCKET").ok());
+    let socket = words::socket(&socket.unwrap_or_default()).ok()?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().ok()?;
     let answer = runtime.block_on(async {
         let all = async { call(Daemon::connect(&socket).await?).await };

@@ -57,7 +57,7 @@ async fn names_come_from_the_daemon() {
         ("xlfsctl image show ", &["lapp-kernel"]),
         ("xlfsctl task show ", &["17"]),
         ("xlfsctl create new --template ", &["lapp"]),
-        ("xlfsctl create new --template lapp --set ", &["hostname=", "php=", "tls="]),
+        ("xlfsctl create new --template lapp --set ", &["hostname=", "php=", "password=", "tls="]),
         ("xlfsctl create new --set php= -t lapp --set php=8", &["php=8.2", "php=8.3"]),
         ("xlfsctl ima", &["image"]),
         ("xlfsctl show --soc", &["--socket"]),
@@ -154,7 +154,7 @@ async fn bash(fake: &Fake, line: &str) -> Vec<String> {
 async fn bash_completes_behind_an_equals_sign() {
     let fake = serve(world());
     assert_eq!(bash(&fake, "xlfsctl show ").await, ["web", "mail"]);
-    assert_eq!(bash(&fake, "xlfsctl create x -t lapp --set p").await, ["php="]);
+    assert_eq!(bash(&fake, "xlfsctl create x -t lapp --set ph").await, ["php="]);
     assert_eq!(bash(&fake, "xlfsctl create x -t lapp --set php=").await, ["8.2", "8.3"]);
     assert_eq!(bash(&fake, "xlfsctl create x -t lapp --set tls=f").await, ["false"]);
     assert_eq!(bash(&fake, "xlfsctl create x --template=la").await, ["lapp"]);

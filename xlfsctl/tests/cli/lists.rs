@@ -61,6 +61,13 @@ async fn quiet_lists_names() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn ten_thousand_guests_are_no_problem() {
+    let guest = |number: u32| domain(&format!("guest-{number:05}"), DomainState::Running);
+    let fake = serve(World { domains: (0..10_000).map(guest).collect(), ..World::default() });
+    assert_eq!(xlfsctl(&fake, &["list"]).await.expect(0).out.lines().count(), 10_001);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn problems_are_told_below_the_list() {
     let mut world = three();
     world.domains[1].problems.push("ended 5 times in 60 s".to_owned());

@@ -27,6 +27,7 @@ pub(crate) struct TemplateView {
     memory_mib: u64,
     memory_min_mib: u64,
     vcpus: u32,
+    vcpus_max: u32,
     parameters: Vec<ParameterView>,
     end_policy: Option<EndPolicyView>,
     problem: Option<String>,
@@ -43,6 +44,7 @@ pub(crate) struct ParameterView {
     max: Option<i64>,
     choices: Vec<String>,
     pattern: Option<String>,
+    secret: bool,
 }
 
 impl From<&Template> for TemplateView {
@@ -60,6 +62,7 @@ impl From<&Template> for TemplateView {
             memory_mib: template.memory_mib,
             memory_min_mib: template.memory_min_mib,
             vcpus: template.vcpus,
+            vcpus_max: template.vcpus_max,
             parameters: template.parameters.iter().map(ParameterView::from).collect(),
             end_policy: template.end_policy.as_ref().map(EndPolicyView::from),
             problem: filled(&template.problem),
@@ -79,6 +82,7 @@ impl From<&TemplateParameter> for ParameterView {
             max: parameter.max,
             choices: parameter.choices.clone(),
             pattern: filled(&parameter.pattern),
+            secret: parameter.secret,
         }
     }
 }

@@ -74,6 +74,7 @@ pub(crate) fn template() -> Template {
         memory_mib: 512,
         memory_min_mib: 256,
         vcpus: 1,
+        vcpus_max: 8,
         parameters: vec![
             TemplateParameter {
                 required: true,
@@ -84,6 +85,10 @@ pub(crate) fn template() -> Template {
                 choices: vec!["8.2".to_owned(), "8.3".to_owned()],
                 default: Some("8.2".to_owned()),
                 ..parameter("php", ParameterType::Choice, "The version of PHP")
+            },
+            TemplateParameter {
+                secret: true,
+                ..parameter("password", ParameterType::String, "Of the data base")
             },
             TemplateParameter {
                 default: Some("false".to_owned()),
