@@ -11,6 +11,8 @@ pub(crate) mod event;
 pub(crate) mod host;
 pub(crate) mod image;
 pub(crate) mod outcome;
+#[cfg(test)]
+mod schema;
 pub(crate) mod task;
 pub(crate) mod template;
 
