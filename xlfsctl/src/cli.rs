@@ -8,8 +8,12 @@ use clap::builder::Styles;
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 use xlfs_proto::DEFAULT_SOCKET;
 
-use crate::commands::{console, create, host, image, lifecycle, list, logs, show};
+use crate::commands::{
+    console, create, events, host, image, lifecycle, list, logs, man, show, task, template, wait,
+};
+use crate::complete;
 use crate::exit::MEANINGS;
+use crate::words;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -35,7 +39,7 @@ fn after_long_help() -> String {
 #[derive(Debug, Parser)]
 #[command(name = "xlfsctl", version, styles = Styles::plain())]
 #[command(after_help = EXAMPLES, after_long_help = after_long_help())]
-#[command(subcommand_required = true, arg_required_else_help = true, max_term_width = 100)]
+#[command(max_term_width = 100)]
 pub(crate) struct Cli {
     #[command(flatten)]
     pub(crate) global: Global,
@@ -49,13 +53,14 @@ pub(crate) struct Cli {
 pub(crate) struct Global {
     /// The socket of xlfsd.
     #[arg(long, global = true, value_name = "PATH", env = "XLFSD_SOCKET", hide_env_values = true)]
-    #[arg(default_value = DEFAULT_SOCKET, value_hint = ValueHint::FilePath)]
+    #[arg(value_parser = words::socket, default_value = DEFAULT_SOCKET, value_hint = ValueHint::FilePath, hide_short_help = true)]
     pub(crate) socket: PathBuf,
-    /// How to print: for people, or for programs.
+    /// Print a table, json or yaml.
     #[arg(short, long, global = true, value_name = "FORMAT", value_enum)]
-    #[arg(default_value_t = Format::Table)]
+    #[arg(default_value_t = Format::Table, hide_default_value = true)]
+    #[arg(hide_possible_values = true)]
     pub(crate) output: Format,
-    /// Print nothing but what was asked for: no progress, lists as bare names.
+    /// No progress and no notes; lists as bare names.
     #[arg(short, long, global = true)]
     pub(crate) quiet: bool,
 }
@@ -74,13 +79,13 @@ pub(crate) enum Format {
 /// Options of every command that changes something by a task.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct Change {
-    /// Print the steps that it would take, and change nothing.
+    /// Print the plan, and change nothing.
     #[arg(long)]
     pub(crate) dry_run: bool,
     /// Wait until it is done, and show the progress; the default.
-    #[arg(long, overrides_with = "no_wait")]
+    #[arg(long, overrides_with = "no_wait", hide_short_help = true)]
     pub(crate) wait: bool,
-    /// Do not wait: print the id of the task and leave.
+    /// Print the id of the task, and do not wait.
     #[arg(long, overrides_with = "wait")]
     pub(crate) no_wait: bool,
 }
@@ -100,10 +105,18 @@ pub(crate) enum Command {
     Show(show::Show),
     Console(console::Console),
     Logs(logs::Logs),
+    Events(events::Events),
+    Wait(wait::Wait),
+    #[command(subcommand)]
+    Template(template::Template),
     #[command(subcommand)]
     Image(image::Image),
     #[command(subcommand)]
     Host(host::Host),
+    #[command(subcommand)]
+    Task(task::Task),
+    Completion(complete::Completion),
+    Man(man::Man),
 }
 
 #[cfg(test)]

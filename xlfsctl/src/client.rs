@@ -13,15 +13,20 @@ use tonic::transport::{Channel, Endpoint, Uri};
 use tower::service_fn;
 use xlfs_proto::v1::console_service_client::ConsoleServiceClient;
 use xlfs_proto::v1::domain_service_client::DomainServiceClient;
+use xlfs_proto::v1::event_service_client::EventServiceClient;
 use xlfs_proto::v1::host_service_client::HostServiceClient;
 use xlfs_proto::v1::image_service_client::ImageServiceClient;
 use xlfs_proto::v1::task_service_client::TaskServiceClient;
+use xlfs_proto::v1::template_service_client::TemplateServiceClient;
 
 use crate::errors::Failure;
 use crate::exit::Exit;
 
 /// How long the daemon may take to take a connection. It is on this machine.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Bytes of the largest answer: a list of ten thousand guests has about 20 MiB.
+const MOST_BYTES: usize = 256 * 1024 * 1024;
 
 /// The calls of xlfsd, over one connection. It is made anew by itself when the
 /// daemon was restarted.
@@ -61,23 +66,31 @@ impl Daemon {
     }
 
     pub(crate) fn domains(&self) -> DomainServiceClient<Channel> {
-        DomainServiceClient::new(self.channel.clone())
+        DomainServiceClient::new(self.channel.clone()).max_decoding_message_size(MOST_BYTES)
     }
 
     pub(crate) fn consoles(&self) -> ConsoleServiceClient<Channel> {
-        ConsoleServiceClient::new(self.channel.clone())
+        ConsoleServiceClient::new(self.channel.clone()).max_decoding_message_size(MOST_BYTES)
+    }
+
+    pub(crate) fn events(&self) -> EventServiceClient<Channel> {
+        EventServiceClient::new(self.channel.clone()).max_decoding_message_size(MOST_BYTES)
     }
 
     pub(crate) fn images(&self) -> ImageServiceClient<Channel> {
-        ImageServiceClient::new(self.channel.clone())
+        ImageServiceClient::new(self.channel.clone()).max_decoding_message_size(MOST_BYTES)
     }
 
     pub(crate) fn tasks(&self) -> TaskServiceClient<Channel> {
-        TaskServiceClient::new(self.channel.clone())
+        TaskServiceClient::new(self.channel.clone()).max_decoding_message_size(MOST_BYTES)
+    }
+
+    pub(crate) fn templates(&self) -> TemplateServiceClient<Channel> {
+        TemplateServiceClient::new(self.channel.clone()).max_decoding_message_size(MOST_BYTES)
     }
 
     pub(crate) fn host(&self) -> HostServiceClient<Channel> {
-        HostServiceClient::new(self.channel.clone())
+        HostServiceClient::new(self.channel.clone()).max_decoding_message_size(MOST_BYTES)
     }
 }
 

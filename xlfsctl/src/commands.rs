@@ -3,12 +3,17 @@
 mod change;
 pub(crate) mod console;
 pub(crate) mod create;
+pub(crate) mod events;
 pub(crate) mod host;
 pub(crate) mod image;
 pub(crate) mod lifecycle;
 pub(crate) mod list;
 pub(crate) mod logs;
+pub(crate) mod man;
 pub(crate) mod show;
+pub(crate) mod task;
+pub(crate) mod template;
+pub(crate) mod wait;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -73,8 +78,14 @@ async fn dispatch(cli: Cli) -> Result<Exit, Failure> {
         Command::Show(args) => args.run(session).await,
         Command::Console(args) => args.run(session).await,
         Command::Logs(args) => args.run(session).await,
+        Command::Events(args) => args.run(session).await,
+        Command::Wait(args) => args.run(session).await,
+        Command::Template(args) => args.run(session).await,
         Command::Image(args) => args.run(session).await,
         Command::Host(args) => args.run(session).await,
+        Command::Task(args) => args.run(session).await,
+        Command::Completion(args) => args.run(&session.output),
+        Command::Man(args) => args.run(&session.output),
     }
 }
 

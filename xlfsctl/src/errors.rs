@@ -111,7 +111,7 @@ impl Failure {
 
     /// The failure of a task.
     pub(crate) fn from_task(error: &TaskError, task_id: &str) -> Failure {
-        let exit = match Exit::from_grpc(Code::from(error.code)) {
+        let exit = match exit_for(Code::from(error.code), Some(&error.reason)) {
             // A task that failed did not succeed, whatever its code says.
             Exit::Ok => Exit::Failed,
             exit => exit,
@@ -145,15 +145,18 @@ impl From<Status> for Failure {
         let fields = status.get_details_bad_request().map(|bad| {
             bad.field_violations.into_iter().map(|one| (one.field, one.description)).collect()
         });
+        let reason = info.as_ref().and_then(|info| filled(&info.reason));
+        let leftovers = known("leftovers").into_iter();
         let mut report = Report {
-            exit: Some(Exit::from_grpc(status.code())),
+            exit: Some(exit_for(status.code(), reason.as_deref())),
             message: status.message().to_owned(),
             step: known("step"),
             object: known("object"),
             hint: known("hint"),
             causes: without_echo(status.message(), &causes.unwrap_or_default()),
             fields: fields.unwrap_or_default(),
-            reason: info.as_ref().and_then(|info| filled(&info.reason)),
+            leftovers: leftovers.flat_map(|all| split_leftovers(&all)).collect(),
+            reason,
             ..Report::default()
         };
         if report.message.is_empty() {
@@ -166,6 +169,21 @@ impl From<Status> for Failure {
         }
         failure
     }
+}
+
+/// The exit for a code with its reason: UNAVAILABLE alone does not tell Xen from
+/// xlfsd.
+fn exit_for(code: Code, reason: Option<&str>) -> Exit {
+    let xen = reason.is_some_and(|reason| reason.contains("HYPERVISOR") || reason.contains("XEN"));
+    match (code, xen) {
+        (Code::Unavailable, true) => Exit::NoHypervisor,
+        (code, _) => Exit::from_grpc(code),
+    }
+}
+
+/// Metadata holds one text; xlfsd puts `; ` between several leftovers.
+fn split_leftovers(all: &str) -> Vec<String> {
+    all.split("; ").map(str::to_owned).collect()
 }
 
 /// The failure for a status that tonic made up because the connection failed.
@@ -221,14 +239,15 @@ mod tests {
 
     use super::*;
 
-    fn detailed(code: Code, message: &str) -> Status {
+    fn detailed(code: Code, reason: &str, message: &str) -> Status {
         let mut details = ErrorDetails::new();
         let metadata = HashMap::from([
             ("step".to_owned(), "reserve-memory".to_owned()),
             ("object".to_owned(), "256 MiB".to_owned()),
             ("hint".to_owned(), "lower --memory".to_owned()),
+            ("leftovers".to_owned(), "domain 7; loop device 3".to_owned()),
         ]);
-        details.set_error_info("MEMORY_EXHAUSTED", ERROR_DOMAIN, metadata);
+        details.set_error_info(reason, ERROR_DOMAIN, metadata);
         details.set_debug_info(vec!["180 MiB are free".to_owned()], "");
         details.set_bad_request(vec![FieldViolation::new("memory_mib", "too much")]);
         Status::with_error_details(code, message, details)
@@ -236,13 +255,18 @@ mod tests {
 
     #[test]
     fn details_of_a_status_are_read() {
-        let failure = Failure::from(detailed(Code::ResourceExhausted, "not enough memory"))
-            .context("cannot create guest \"web\"");
+        let failure = Failure::from(detailed(
+            Code::ResourceExhausted,
+            "MEMORY_EXHAUSTED",
+            "not enough memory",
+        ))
+        .context("cannot create guest \"web\"");
         assert_eq!(failure.exit(), Exit::Exhausted);
         assert_eq!(failure.message, "cannot create guest \"web\": not enough memory");
         assert_eq!(failure.step.as_deref(), Some("reserve-memory"));
         assert_eq!(failure.object.as_deref(), Some("256 MiB"));
         assert_eq!(failure.hint.as_deref(), Some("lower --memory"));
+        assert_eq!(failure.leftovers, ["domain 7", "loop device 3"]);
         assert_eq!(failure.causes, ["180 MiB are free"]);
         assert_eq!(failure.fields, [("memory_mib".to_owned(), "too much".to_owned())]);
         assert_eq!(failure.reason.as_deref(), Some("MEMORY_EXHAUSTED"));
@@ -256,9 +280,11 @@ mod tests {
     }
 
     #[test]
-    fn unavailable_is_xen_with_details_and_the_connection_without() {
-        let xen = Failure::from(detailed(Code::Unavailable, "no hypervisor"));
-        assert_eq!(xen.exit(), Exit::NoHypervisor);
+    fn unavailable_is_xen_or_the_daemon() {
+        let unavailable = |reason: &str| Failure::from(detailed(Code::Unavailable, reason, "no"));
+        assert_eq!(unavailable("NO_HYPERVISOR").exit(), Exit::NoHypervisor);
+        assert_eq!(unavailable("XEN_TOO_OLD").exit(), Exit::NoHypervisor);
+        assert_eq!(unavailable("STOPPING").exit(), Exit::Unreachable);
         let lost = Failure::from(Status::unavailable("tcp connect error"));
         assert_eq!(lost.exit(), Exit::Unreachable);
         assert!(lost.hint.is_some());

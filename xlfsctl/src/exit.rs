@@ -42,7 +42,7 @@ pub(crate) const MEANINGS: [Meaning; 13] = [
     row(Exit::Exhausted, "resource_exhausted", "Memory, disk or another resource is short."),
     row(Exit::Deadline, "deadline_exceeded", "The time was up."),
     row(Exit::Cancelled, "cancelled", "The task was cancelled, or had to give way."),
-    row(Exit::Unreachable, "unreachable", "xlfsd cannot be reached."),
+    row(Exit::Unreachable, "unreachable", "xlfsd cannot be reached, or cannot serve now."),
     row(
         Exit::Invalid,
         "invalid_argument",
@@ -98,7 +98,7 @@ impl Exit {
             Code::DeadlineExceeded => Exit::Deadline,
             Code::Cancelled | Code::Aborted => Exit::Cancelled,
             Code::InvalidArgument | Code::OutOfRange => Exit::Invalid,
-            Code::Unavailable => Exit::NoHypervisor,
+            Code::Unavailable => Exit::Unreachable,
             Code::PermissionDenied | Code::Unauthenticated => Exit::Denied,
             Code::Unknown | Code::Unimplemented | Code::Internal | Code::DataLoss => Exit::Failed,
         }

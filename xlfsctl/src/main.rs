@@ -5,6 +5,7 @@
 mod cli;
 mod client;
 mod commands;
+mod complete;
 mod errors;
 mod exit;
 mod output;
@@ -22,6 +23,9 @@ use crate::errors::Failure;
 use crate::exit::Exit;
 
 fn main() -> ExitCode {
+    if complete::answer_shell() {
+        return ExitCode::SUCCESS;
+    }
     let exit = match Cli::try_parse() {
         Ok(cli) => run(cli),
         Err(error) => usage::report(error),

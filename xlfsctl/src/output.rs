@@ -19,7 +19,7 @@ use crate::errors::Failure;
 use crate::exit::Exit;
 
 /// Columns of a terminal that does not tell its size.
-const DEFAULT_WIDTH: usize = 80;
+pub(crate) const DEFAULT_WIDTH: usize = 80;
 
 /// How and where to print.
 #[derive(Clone, Copy, Debug)]
@@ -72,10 +72,22 @@ impl Output {
         self.text(&text)
     }
 
-    /// Tells a person something that is not the result.
+    /// Prints one of many documents: a line of JSON, or a YAML document.
+    pub(crate) fn next_document<T: Serialize>(&self, view: &T) -> Result<(), Failure> {
+        let text = match self.format {
+            Format::Yaml => format!("---\n{}", yaml(view)?),
+            Format::Json | Format::Table => {
+                serde_json::to_string(view).map_err(unprintable)? + "\n"
+            }
+        };
+        self.text(&text)
+    }
+
+    /// Tells a person something that is not the result, wrapped and made
+    /// harmless.
     pub(crate) fn note(&self, text: &str) {
         if self.is_table() && !self.quiet {
-            to_stderr(&format!("{text}\n"));
+            to_stderr(&text::hanging("", text, stderr_width()));
         }
     }
 }

@@ -64,10 +64,13 @@ fn restore_on_panic() {
 const RESET: &[u8] = b"\x1b[0m\x0f\x1b(B\x1b[?25h\x1b[?7h\x1b[?1l\x1b>\x1b[?2004l\
     \x1b[?1000l\x1b[?1002l\x1b[?1003l\x1b[?1006l\r";
 
-/// Undoes what the output of a guest did to the terminal.
-pub(crate) fn reset_modes() {
+/// Undoes what the output of a guest did to the terminal; also leaves the
+/// alternate screen when that is on.
+pub(crate) fn reset_modes(alternate: bool) {
     let mut stdout = io::stdout().lock();
-    let _ = stdout.write_all(RESET).and_then(|()| stdout.flush());
+    let leave: &[u8] = if alternate { b"\x1b[?1049l" } else { b"" };
+    let _ = stdout.write_all(leave).and_then(|()| stdout.write_all(RESET));
+    let _ = stdout.flush();
 }
 
 #[cfg(test)]

@@ -4,11 +4,13 @@
 use std::ffi::OsString;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::{Command, CommandFactory as _};
 
-use crate::cli::Format;
+use crate::cli::{Cli, Format};
 use crate::errors::Failure;
 use crate::exit::Exit;
-use crate::output::{failure, to_stderr};
+use crate::output::text::hanging;
+use crate::output::{failure, stderr_width, to_stderr};
 
 /// Words that people bring from xl, virsh and Docker, and what we call them.
 const ELSEWHERE: [(&str, &str); 24] = [
@@ -45,6 +47,11 @@ pub(crate) fn report(error: clap::Error) -> Exit {
         let _ = error.print();
         return Exit::Ok;
     }
+    if error.kind() == ErrorKind::MissingSubcommand {
+        // The help of the command that lacks one says more than an error.
+        to_stderr(&short_help(std::env::args_os()));
+        return Exit::Usage;
+    }
     let hint = hint(&error);
     let format = asked_format(std::env::args_os());
     if error.kind() != ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand
@@ -57,11 +64,55 @@ pub(crate) fn report(error: clap::Error) -> Exit {
         failure::report(format, &found);
         return Exit::Usage;
     }
-    let _ = error.print();
-    if let Some(hint) = hint {
-        to_stderr(&format!("\n  hint: {hint}\n"));
-    }
+    to_stderr(&as_text(&error.render().to_string(), hint.as_deref(), stderr_width()));
     Exit::Usage
+}
+
+/// All commands on one screen of 25 lines, the prompt included.
+fn overview(main: &Command) -> String {
+    let mut out = "Usage: xlfsctl [OPTIONS] COMMAND\n\n".to_owned();
+    for command in main.get_subcommands().filter(|command| command.get_name() != "help") {
+        let about = command.get_about().map(ToString::to_string).unwrap_or_default();
+        out.push_str(&format!("  {:<11} {about}\n", command.get_name()));
+    }
+    out + "\nMore: xlfsctl --help, xlfsctl COMMAND --help\n"
+}
+
+/// clap's message, wrapped for the terminal, with our hint in place of its own
+/// guess.
+fn as_text(message: &str, hint: Option<&str>, width: usize) -> String {
+    let message = message.replacen("error: ", "xlfsctl: ", 1);
+    let mut out = String::new();
+    let mut blank = false;
+    for line in message.trim_end().lines() {
+        let text = line.trim_start();
+        let guess = text.starts_with("tip: ");
+        if guess && hint.is_some() || text.is_empty() && blank {
+            continue;
+        }
+        blank = text.is_empty();
+        out.push_str(&hanging(&line[..line.len() - text.len()], text, width));
+    }
+    if let Some(hint) = hint {
+        out.push_str(&hanging("\n  hint:   ", hint, width));
+    }
+    out
+}
+
+/// The help of the command that a line names so far, `image` in
+/// `xlfsctl -q image`.
+fn short_help(args: impl Iterator<Item = OsString>) -> String {
+    let mut command = Cli::command();
+    command.build();
+    for arg in args.skip(1) {
+        if let Some(found) = command.find_subcommand(&arg).cloned() {
+            command = found;
+        }
+    }
+    if command.get_name() == "xlfsctl" {
+        return overview(&command);
+    }
+    command.render_help().to_string()
 }
 
 /// What may have been meant.
@@ -113,7 +164,6 @@ mod tests {
     use clap::Parser as _;
 
     use super::*;
-    use crate::cli::Cli;
 
     fn hint_for(args: &[&str]) -> Option<String> {
         let all = std::iter::once("xlfsctl").chain(args.iter().copied());
@@ -135,6 +185,26 @@ mod tests {
             let error = Cli::try_parse_from(["xlfsctl", word]).expect_err(word);
             assert_eq!(error.kind(), ErrorKind::InvalidSubcommand, "{word}");
         }
+    }
+
+    #[test]
+    fn a_command_without_its_second_word_gets_its_help() {
+        let help = |line: &str| short_help(line.split(' ').map(OsString::from));
+        assert!(help("xlfsctl -q image").contains("Usage: xlfsctl image"));
+        let main = help("xlfsctl");
+        assert!(main.contains("  create      Make a guest"), "{main}");
+        assert!(main.lines().count() <= 24 && main.lines().all(|line| line.len() < 80), "{main}");
+    }
+
+    #[test]
+    fn long_messages_are_wrapped_and_guesses_replaced() {
+        let message = "error: a rather long message of clap\n\n  tip: guess\n\nUsage: x\n";
+        let text = as_text(message, Some("do this"), 30);
+        assert_eq!(
+            text,
+            "xlfsctl: a rather long message\nof clap\n\nUsage: x\n\n  hint:   do this\n"
+        );
+        assert!(as_text(message, None, 80).contains("  tip: guess"));
     }
 
     #[test]

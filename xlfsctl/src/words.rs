@@ -1,13 +1,27 @@
 //! What a user may type for a size, a time, a setting, a digest, and what is
 //! said when it makes no sense. clap calls these as value parsers.
 
+use std::path::PathBuf;
 use std::time::Duration;
+
+use xlfs_proto::DEFAULT_SOCKET;
 
 /// A template's parameter, as `--set NAME=VALUE` gives it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Setting {
     pub(crate) name: String,
     pub(crate) value: String,
+}
+
+/// The path of a socket; `unix:` before it, as gRPC writes it, does no harm.
+/// An empty one is none: the default.
+pub(crate) fn socket(text: &str) -> Result<PathBuf, String> {
+    let path = text.strip_prefix("unix:").unwrap_or(text);
+    let path = path.strip_prefix("//").map_or(path, |rest| rest);
+    if text.contains("://") && !text.starts_with("unix:") {
+        return Err("xlfsd listens on a Unix socket; give its path".to_owned());
+    }
+    Ok(PathBuf::from(if path.is_empty() { DEFAULT_SOCKET } else { path }))
 }
 
 /// MiB: a bare number, or one with M, G or T (also MiB, MB, ...), always in
@@ -51,8 +65,8 @@ pub(crate) fn setting(text: &str) -> Result<Setting, String> {
         Some((name, value)) if !name.trim().is_empty() => {
             Ok(Setting { name: name.trim().to_owned(), value: value.to_owned() })
         }
-        Some(_) => Err("there is no name before the '='; write --set NAME=VALUE".to_owned()),
-        None => Err(format!("there is no '='; write --set {text}=VALUE")),
+        Some(_) => Err("there is no name before the '='; write NAME=VALUE".to_owned()),
+        None => Err(format!("there is no '='; write {text}=VALUE")),
     }
 }
 
@@ -105,8 +119,17 @@ mod tests {
         assert_eq!(setting("a=b"), pair("a", "b"));
         assert_eq!(setting("a="), pair("a", ""));
         assert_eq!(setting("a=b=c"), pair("a", "b=c"));
-        assert!(setting("hostname").expect_err("no =").contains("--set hostname=VALUE"));
+        assert!(setting("hostname").expect_err("no =").contains("write hostname=VALUE"));
         assert!(setting("=b").is_err());
+    }
+
+    #[test]
+    fn sockets() {
+        assert_eq!(socket("/run/a.sock"), Ok(PathBuf::from("/run/a.sock")));
+        assert_eq!(socket("unix:///run/a.sock"), Ok(PathBuf::from("/run/a.sock")));
+        assert_eq!(socket("unix:a.sock"), Ok(PathBuf::from("a.sock")));
+        assert_eq!(socket(""), Ok(PathBuf::from(DEFAULT_SOCKET)));
+        assert!(socket("http://host:1234").is_err());
     }
 
     #[test]

@@ -143,7 +143,7 @@ fn print(
             output.text(&plan(name, verb, reply, output.width))?;
         } else if !reply.changed && task.is_none() {
             let known = filled(&reply.summary);
-            output.note(&plain(&known.unwrap_or_else(|| format!("{name}: nothing was to do"))));
+            output.note(&known.unwrap_or_else(|| format!("{name}: nothing was to do")));
         } else if change.no_wait
             && let Some(task) = task
         {
@@ -154,7 +154,7 @@ fn print(
             }
         } else if task.is_none() {
             let known = filled(&reply.summary);
-            output.note(&plain(&known.unwrap_or_else(|| format!("{name}: {} done", verb.word))));
+            output.note(&known.unwrap_or_else(|| format!("{name}: {} done", verb.word)));
         }
     }
     Ok(())

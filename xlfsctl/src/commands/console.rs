@@ -5,6 +5,7 @@
 //! can hold up the loop, so CTRL-] and signals work whatever the guest, the
 //! network or the reader of a pipe does.
 
+mod alternate;
 mod stdio;
 
 use std::collections::VecDeque;
@@ -17,14 +18,16 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Code, Streaming};
 use xlfs_proto::v1::console_input::{Open, Part as Input};
 use xlfs_proto::v1::console_output::Part as Shown;
-use xlfs_proto::v1::{ConsoleInput, ConsoleOutput};
+use xlfs_proto::v1::{ConsoleInput, ConsoleOutput, Operation};
 
 use super::Session;
+use crate::complete;
 use crate::errors::{Context as _, Failure};
 use crate::exit::Exit;
 use crate::output::text::plain;
 use crate::output::to_stderr;
 use crate::terminal::{RawMode, reset_modes};
+use alternate::Alternate;
 use stdio::{Keys, Pane};
 
 /// CTRL-], as in telnet, xl and virsh.
@@ -40,6 +43,7 @@ const MOST_PENDING: usize = 64 * 1024;
 #[derive(Debug, Args)]
 pub(crate) struct Console {
     /// The guest.
+    #[arg(add = complete::guests_for(Operation::Console))]
     name: String,
     /// Only look; what is typed goes nowhere.
     #[arg(short, long, conflicts_with = "take")]
@@ -94,8 +98,10 @@ impl Console {
         let raw = raw.map_err(|error| Failure::io("cannot set up the terminal", &error))?;
 
         let mut pane = Pane::start();
-        let ends = Ends { to_guest, from_guest, typed, read_only: self.read_only };
-        let end = converse(ends, &mut pane, &mut signals).await;
+        let mut alternate = Alternate::default();
+        let on_screen = io::stdout().is_terminal();
+        let ends = Ends { to_guest, from_guest, typed, on_screen, read_only: self.read_only };
+        let end = converse(ends, &mut pane, &mut alternate, &mut signals).await;
         if !matches!(end, End::Signal(_)) {
             // What the guest said last is shown, unless somebody is in a hurry.
             tokio::select! {
@@ -103,8 +109,8 @@ impl Console {
                 _ = signals.next() => {}
             }
         }
-        if typed && io::stdout().is_terminal() {
-            reset_modes();
+        if typed && on_screen {
+            reset_modes(alternate.is_on());
         }
         drop(raw);
         match end {
@@ -136,12 +142,20 @@ fn hint_writer(status: tonic::Status) -> Failure {
 struct Ends {
     to_guest: mpsc::Sender<ConsoleInput>,
     from_guest: Streaming<ConsoleOutput>,
+    /// Standard input is a terminal.
     typed: bool,
+    /// Standard output is one.
+    on_screen: bool,
     read_only: bool,
 }
 
 /// Carries bytes both ways until one side is done.
-async fn converse(mut ends: Ends, pane: &mut Pane, signals: &mut Signals) -> End {
+async fn converse(
+    mut ends: Ends,
+    pane: &mut Pane,
+    alternate: &mut Alternate,
+    signals: &mut Signals,
+) -> End {
     // A reader without a terminal has nothing to say: standard input stays
     // untouched, and may belong to another program.
     let listens = ends.typed || !ends.read_only;
@@ -182,12 +196,15 @@ async fn converse(mut ends: Ends, pane: &mut Pane, signals: &mut Signals) -> End
                 Err(_) => pending.clear(),
             },
             room = pane.room(), if shown.is_some() => match room {
-                true => if let Some(bytes) = shown.take() { pane.show(bytes) },
+                true => if let Some(bytes) = shown.take() {
+                    alternate.watch(&bytes);
+                    pane.show(bytes);
+                },
                 // The reader of a pipe has gone, which is how `| head` ends.
                 false => return End::Left,
             },
             output = ends.from_guest.message(), if shown.is_none() => match output {
-                Ok(Some(output)) => shown = screen(output, ends.typed),
+                Ok(Some(output)) => shown = screen(output, ends.on_screen),
                 Ok(None) => return End::Output,
                 Err(status) => return End::Failed(status.into()),
             },
@@ -213,21 +230,20 @@ fn split_at_leave(mut bytes: Vec<u8>) -> (Vec<u8>, bool) {
     }
 }
 
-/// The bytes for the screen. What is not the guest's goes to standard error.
-fn screen(output: ConsoleOutput, raw: bool) -> Option<Vec<u8>> {
-    let end = if raw { "\r\n" } else { "\n" };
-    let tell = |text: String| to_stderr(&format!("{end}[xlfsctl: {text}]{end}"));
-    match output.part? {
-        Shown::Data(bytes) => Some(bytes),
-        Shown::Gap(missing) => {
-            tell(format!("{missing} bytes are missing here"));
-            None
-        }
-        Shown::Notice(text) => {
-            tell(plain(&text));
-            None
-        }
+/// The bytes for the screen. Notices stand among them on a terminal, and go to
+/// standard error where the output is for a program.
+fn screen(output: ConsoleOutput, on_screen: bool) -> Option<Vec<u8>> {
+    let notice = match output.part? {
+        Shown::Data(bytes) => return Some(bytes),
+        Shown::Gap(missing) => format!("{missing} bytes are missing here"),
+        Shown::Notice(text) => plain(&text),
+    };
+    if on_screen {
+        return Some(format!("\r\n[xlfsctl: {notice}]\r\n").into_bytes());
     }
+    let end = if io::stderr().is_terminal() { "\r\n" } else { "\n" };
+    to_stderr(&format!("{end}[xlfsctl: {notice}]{end}"));
+    None
 }
 
 /// The signals that end the command in order.

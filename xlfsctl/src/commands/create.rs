@@ -8,35 +8,44 @@ use xlfs_proto::v1::{CreateDomainRequest, EndAction, EndPolicy};
 use super::Session;
 use super::change::{Verb, apply};
 use crate::cli::Change;
+use crate::complete;
 use crate::errors::Failure;
 use crate::exit::Exit;
+use crate::output::text::plain;
 use crate::words::{Setting, memory_mib, setting};
 
 /// Make a guest from a template, and start it.
+///
+/// What is not given is as the template says.
 #[derive(Debug, Args)]
 pub(crate) struct Create {
-    /// The guest's name: 1 to 63 of a-z, 0-9, '-' and '.', as a host name.
+    /// The guest's name, as a host name: a-z, 0-9, '-', '.'.
     name: String,
     /// The template: xlfsctl template list
-    #[arg(short, long, value_name = "TEMPLATE")]
+    #[arg(short, long, value_name = "TEMPLATE", add = complete::templates())]
     template: String,
-    /// A parameter of the template; may be given several times.
+    /// A parameter of the template; once for each.
     #[arg(short, long = "set", value_name = "NAME=VALUE", value_parser = setting)]
+    #[arg(add = complete::settings())]
     settings: Vec<Setting>,
-    /// Memory: MiB, or with a unit (256M, 1G). Default: as the template says.
+    /// The same, read from a file ("-": standard input); for secrets.
+    #[arg(long = "set-file", value_name = "NAME=FILE", value_parser = setting)]
+    #[arg(add = complete::settings())]
+    setting_files: Vec<Setting>,
+    /// Memory: 256M, 1G, or a number of MiB.
     #[arg(short, long, value_name = "SIZE", value_parser = memory_mib)]
     memory: Option<u64>,
-    /// Virtual CPUs. Default: as the template says.
+    /// Virtual CPUs.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     vcpus: Option<u32>,
-    /// What to do when the guest powers itself off.
-    #[arg(long, value_name = "ACTION", value_enum)]
+    /// When it powers itself off: destroy, restart or preserve.
+    #[arg(long, value_name = "ACTION", value_enum, hide_possible_values = true)]
     on_poweroff: Option<Action>,
-    /// What to do when the guest reboots itself.
-    #[arg(long, value_name = "ACTION", value_enum)]
+    /// When it reboots itself: the same.
+    #[arg(long, value_name = "ACTION", value_enum, hide_possible_values = true)]
     on_reboot: Option<Action>,
-    /// What to do when the guest crashes.
-    #[arg(long, value_name = "ACTION", value_enum)]
+    /// When it crashes: the same.
+    #[arg(long, value_name = "ACTION", value_enum, hide_possible_values = true)]
     on_crash: Option<Action>,
     /// Define the guest, but do not start it.
     #[arg(long, conflicts_with = "paused")]
@@ -64,7 +73,7 @@ impl Create {
         let request = CreateDomainRequest {
             name: self.name.clone(),
             template: self.template,
-            parameters: parameters(self.settings)?,
+            parameters: parameters(self.settings, self.setting_files)?,
             memory_mib: self.memory,
             vcpus: self.vcpus,
             end_policy: end_policy(self.on_poweroff, self.on_reboot, self.on_crash),
@@ -80,15 +89,35 @@ impl Create {
 }
 
 /// The settings as a map; one that is given twice is a mistake.
-fn parameters(settings: Vec<Setting>) -> Result<HashMap<String, String>, Failure> {
+fn parameters(
+    settings: Vec<Setting>,
+    files: Vec<Setting>,
+) -> Result<HashMap<String, String>, Failure> {
     let mut parameters = HashMap::new();
-    for Setting { name, value } in settings {
+    let read = files.into_iter().map(read).collect::<Result<Vec<_>, _>>()?;
+    for Setting { name, value } in settings.into_iter().chain(read) {
         if parameters.insert(name.clone(), value).is_some() {
             return Err(Failure::new(Exit::Usage, format!("--set {name} is given twice"))
                 .hint("keep one of them"));
         }
     }
     Ok(parameters)
+}
+
+/// The setting with the content of its file for a value, without the newline
+/// that editors put at the end.
+fn read(setting: Setting) -> Result<Setting, Failure> {
+    let Setting { name, value: file } = setting;
+    let content = match file.as_str() {
+        "-" => std::io::read_to_string(std::io::stdin()),
+        file => std::fs::read_to_string(file),
+    };
+    let content = content.map_err(|error| {
+        let file = plain(&file);
+        Failure::io(format!("cannot read {file}, the value of {name}"), &error)
+    })?;
+    let value = content.strip_suffix('\n').unwrap_or(&content);
+    Ok(Setting { name, value: value.strip_suffix('\r').unwrap_or(value).to_owned() })
 }
 
 /// Unset when nothing was asked for: then the template's policy holds.
@@ -121,9 +150,21 @@ mod tests {
     #[test]
     fn a_parameter_given_twice_is_refused() {
         let one = |value: &str| Setting { name: "a".to_owned(), value: value.to_owned() };
-        assert_eq!(parameters(vec![one("1")]).expect("one").len(), 1);
-        let failure = parameters(vec![one("1"), one("2")]).expect_err("two");
+        assert_eq!(parameters(vec![one("1")], Vec::new()).expect("one").len(), 1);
+        let failure = parameters(vec![one("1"), one("2")], Vec::new()).expect_err("two");
         assert_eq!(failure.exit(), Exit::Usage);
+    }
+
+    #[test]
+    fn a_parameter_can_come_from_a_file() {
+        let folder = tempfile::tempdir().expect("folder");
+        let path = folder.path().join("secret").to_string_lossy().into_owned();
+        let file = Setting { name: "password".to_owned(), value: path.clone() };
+        let failure = parameters(Vec::new(), vec![file.clone()]).expect_err("no file");
+        assert_eq!(failure.exit(), Exit::NotFound);
+        std::fs::write(&path, "a=b\nc\n").expect("written");
+        let read = parameters(Vec::new(), vec![file]).expect("read");
+        assert_eq!(read["password"], "a=b\nc");
     }
 
     #[test]

@@ -97,12 +97,12 @@ fn facts(host: &Machine, output: &Output) -> String {
         );
         facts.fact("Memory", taken);
         let cpus = format!(
-            "{} at {} MHz; {} cores a socket, {} threads a core, {} nodes",
+            "{} at {} MHz; {} to a socket, {} to a core, in {}",
             xen.cpus,
             xen.cpu_khz / 1000,
-            xen.cores_per_socket,
-            xen.threads_per_core,
-            xen.nodes
+            count(xen.cores_per_socket, "core"),
+            count(xen.threads_per_core, "thread"),
+            count(xen.nodes, "node"),
         );
         facts.fact("CPUs", cpus);
         facts.many(
@@ -134,4 +134,9 @@ fn facts(host: &Machine, output: &Output) -> String {
     }
     facts.fact("xlfsctl", env!("CARGO_PKG_VERSION"));
     facts.into_text()
+}
+
+/// `1 core`, `2 cores`.
+fn count(number: u32, what: &str) -> String {
+    format!("{number} {what}{}", if number == 1 { "" } else { "s" })
 }

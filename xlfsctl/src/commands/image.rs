@@ -6,6 +6,7 @@ use clap::{Args, Subcommand};
 use xlfs_proto::v1::{DeleteImageRequest, GetImageRequest, Image as Stored, ListImagesRequest};
 
 use super::{Session, answer};
+use crate::complete;
 use crate::errors::{Context as _, Failure};
 use crate::exit::Exit;
 use crate::output::facts::Facts;
@@ -31,7 +32,7 @@ pub(crate) struct List {}
 #[derive(Debug, Args)]
 pub(crate) struct Show {
     /// An alias, a digest, or the first 8 or more digits of one.
-    #[arg(value_name = "IMAGE")]
+    #[arg(value_name = "IMAGE", add = complete::images())]
     reference: String,
 }
 
@@ -39,7 +40,7 @@ pub(crate) struct Show {
 #[derive(Debug, Args)]
 pub(crate) struct Delete {
     /// Aliases, digests, or the first 8 or more digits of them.
-    #[arg(required = true, value_name = "IMAGE")]
+    #[arg(required = true, value_name = "IMAGE", add = complete::images())]
     references: Vec<String>,
     /// Print what it would delete, and delete nothing.
     #[arg(long)]

@@ -12,6 +12,7 @@ use xlfs_proto::v1::{
 use super::Session;
 use super::change::{Domains, Verb, apply};
 use crate::cli::Change;
+use crate::complete;
 use crate::errors::Failure;
 use crate::exit::Exit;
 use crate::words::duration;
@@ -20,7 +21,7 @@ use crate::words::duration;
 #[derive(Debug, Args)]
 pub(crate) struct Start {
     /// The guests.
-    #[arg(required = true, value_name = "NAME")]
+    #[arg(required = true, value_name = "NAME", add = complete::guests_for(Operation::Start))]
     names: Vec<String>,
     /// Build the domain, but leave it paused.
     #[arg(long)]
@@ -36,7 +37,7 @@ pub(crate) struct Start {
 #[derive(Debug, Args)]
 pub(crate) struct Shutdown {
     /// The guests.
-    #[arg(required = true, value_name = "NAME")]
+    #[arg(required = true, value_name = "NAME", add = complete::guests_for(Operation::Shutdown))]
     names: Vec<String>,
     /// How long a guest may take, such as 90s or 5m. Default: 2m.
     #[arg(long, value_name = "TIME", value_parser = duration)]
@@ -52,7 +53,7 @@ pub(crate) struct Shutdown {
 #[derive(Debug, Args)]
 pub(crate) struct Reboot {
     /// The guests.
-    #[arg(required = true, value_name = "NAME")]
+    #[arg(required = true, value_name = "NAME", add = complete::guests_for(Operation::Reboot))]
     names: Vec<String>,
     /// How long a guest may take to go down, such as 90s or 5m. Default: 2m.
     #[arg(long, value_name = "TIME", value_parser = duration)]
@@ -65,7 +66,7 @@ pub(crate) struct Reboot {
 #[derive(Debug, Args)]
 pub(crate) struct Pause {
     /// The guests.
-    #[arg(required = true, value_name = "NAME")]
+    #[arg(required = true, value_name = "NAME", add = complete::guests_for(Operation::Pause))]
     names: Vec<String>,
     #[command(flatten)]
     change: Change,
@@ -75,7 +76,7 @@ pub(crate) struct Pause {
 #[derive(Debug, Args)]
 pub(crate) struct Unpause {
     /// The guests.
-    #[arg(required = true, value_name = "NAME")]
+    #[arg(required = true, value_name = "NAME", add = complete::guests_for(Operation::Unpause))]
     names: Vec<String>,
     #[command(flatten)]
     change: Change,
@@ -88,7 +89,7 @@ pub(crate) struct Unpause {
 #[derive(Debug, Args)]
 pub(crate) struct Destroy {
     /// The guests.
-    #[arg(required = true, value_name = "NAME")]
+    #[arg(required = true, value_name = "NAME", add = complete::guests_for(Operation::Destroy))]
     names: Vec<String>,
     #[command(flatten)]
     change: Change,
@@ -98,7 +99,7 @@ pub(crate) struct Destroy {
 #[derive(Debug, Args)]
 pub(crate) struct Delete {
     /// The guests.
-    #[arg(required = true, value_name = "NAME")]
+    #[arg(required = true, value_name = "NAME", add = complete::guests())]
     names: Vec<String>,
     /// Destroy a guest first when it runs.
     #[arg(long)]

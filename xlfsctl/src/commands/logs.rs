@@ -7,6 +7,7 @@ use xlfs_proto::v1::ReadConsoleLogRequest;
 use xlfs_proto::v1::console_output::Part;
 
 use super::Session;
+use crate::complete;
 use crate::errors::{Context as _, Failure};
 use crate::exit::Exit;
 use crate::output::guest_text::GuestText;
@@ -20,6 +21,7 @@ use crate::output::to_stderr;
 #[derive(Debug, Args)]
 pub(crate) struct Logs {
     /// The guest.
+    #[arg(add = complete::guests())]
     name: String,
     /// Go on with new output.
     #[arg(long)]

@@ -4,6 +4,7 @@ use clap::Args;
 use xlfs_proto::v1::{Domain, EndPolicy, GetDomainRequest};
 
 use super::{Session, answer};
+use crate::complete;
 use crate::errors::{Context as _, Failure};
 use crate::exit::Exit;
 use crate::output::facts::Facts;
@@ -14,6 +15,7 @@ use crate::output::{Output, time};
 #[derive(Debug, Args)]
 pub(crate) struct Show {
     /// The guest.
+    #[arg(add = complete::guests())]
     name: String,
 }
 

@@ -18,9 +18,20 @@ pub(crate) fn for_people(time: &Timestamp) -> Option<String> {
     Some(text.replace('T', " ").replace('Z', " UTC"))
 }
 
+/// `05:18:00.123`, for lines that follow one another.
+pub(crate) fn clock(time: &Timestamp) -> String {
+    let text = rfc3339(time).unwrap_or_default();
+    text.get(11..23).unwrap_or("--:--:--.---").to_owned()
+}
+
 /// How long ago it was, or nothing when it lies ahead.
 pub(crate) fn age(time: &Timestamp) -> Option<String> {
     SystemTime::now().duration_since(system_time(time)?).ok().map(span)
+}
+
+/// The time from one moment to a later one.
+pub(crate) fn between(from: &Timestamp, to: &Timestamp) -> Option<Duration> {
+    system_time(to)?.duration_since(system_time(from)?).ok()
 }
 
 /// A time span in at most two units: `4.2s`, `1m05s`, `3h12m`, `12d4h`.
@@ -61,6 +72,7 @@ mod tests {
         let time = Timestamp { seconds: 1_795_324_680, nanos: 123_456_789 };
         assert_eq!(rfc3339(&time).as_deref(), Some("2026-11-22T05:18:00.123Z"));
         assert_eq!(for_people(&time).as_deref(), Some("2026-11-22 05:18:00 UTC"));
+        assert_eq!(clock(&time), "05:18:00.123");
     }
 
     #[test]

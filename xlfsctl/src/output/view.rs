@@ -7,10 +7,14 @@
 //! are RFC 3339 in UTC; the unit of a number is in its name.
 
 pub(crate) mod domain;
+pub(crate) mod event;
 pub(crate) mod host;
 pub(crate) mod image;
 pub(crate) mod outcome;
+#[cfg(test)]
+mod schema;
 pub(crate) mod task;
+pub(crate) mod template;
 
 use prost_types::Timestamp;
 

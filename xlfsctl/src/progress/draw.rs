@@ -7,7 +7,7 @@ use std::time::Instant;
 use xlfs_proto::v1::{StepState, Task, TaskState};
 
 use crate::output::text::{cut, plain};
-use crate::output::time::span;
+use crate::output::time::{between, span};
 use crate::output::{Output, stderr_width, to_stderr};
 
 /// Lines drawn at once; a console has 25, and some must stay for the rest.
@@ -186,14 +186,9 @@ pub(super) fn live_line(task: &Task, elapsed: &str, width: usize) -> String {
 
 /// How a task ended, in one line.
 fn end_text(task: &Task, begun: Instant) -> String {
-    let took = match (&task.started, &task.ended) {
-        (Some(started), Some(ended)) => {
-            let millis = (ended.seconds - started.seconds).saturating_mul(1000)
-                + i64::from(ended.nanos - started.nanos) / 1_000_000;
-            std::time::Duration::from_millis(u64::try_from(millis).unwrap_or_default())
-        }
-        _ => begun.elapsed(),
-    };
+    let times = task.started.as_ref().zip(task.ended.as_ref());
+    let took = times.and_then(|(started, ended)| between(started, ended));
+    let took = took.unwrap_or_else(|| begun.elapsed());
     let end = match task.state() {
         TaskState::Succeeded => "done in",
         TaskState::Cancelled => "cancelled after",

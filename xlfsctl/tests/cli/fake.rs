@@ -18,16 +18,21 @@ use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
 use xlfs_proto::v1::console_service_server::ConsoleServiceServer;
 use xlfs_proto::v1::domain_service_server::DomainServiceServer;
+use xlfs_proto::v1::event_service_server::EventServiceServer;
 use xlfs_proto::v1::host_service_server::HostServiceServer;
 use xlfs_proto::v1::image_service_server::ImageServiceServer;
 use xlfs_proto::v1::task_service_server::TaskServiceServer;
-use xlfs_proto::v1::{Domain, Host, Image, OperationReply, Task};
+use xlfs_proto::v1::template_service_server::TemplateServiceServer;
+use xlfs_proto::v1::{Domain, Event, Host, Image, OperationReply, Task, Template};
 
 /// What the fake daemon knows and was asked.
 #[derive(Default)]
 pub(crate) struct World {
     pub(crate) domains: Vec<Domain>,
     pub(crate) images: Vec<Image>,
+    pub(crate) templates: Vec<Template>,
+    /// The events of each connection that watches, in turn.
+    pub(crate) events: Vec<Vec<Event>>,
     pub(crate) host: Host,
     pub(crate) hypervisor_problem: String,
     pub(crate) hypervisor_log: String,
@@ -85,6 +90,8 @@ pub(crate) fn serve(world: World) -> Fake {
         .add_service(ConsoleServiceServer::new(stage.clone()))
         .add_service(ImageServiceServer::new(stage.clone()))
         .add_service(TaskServiceServer::new(stage.clone()))
+        .add_service(EventServiceServer::new(stage.clone()))
+        .add_service(TemplateServiceServer::new(stage.clone()))
         .add_service(HostServiceServer::new(stage.clone()));
     let server = tokio::spawn(async move {
         let incoming = UnixListenerStream::new(listener);

@@ -59,7 +59,7 @@ async fn what_cannot_be_imported_is_explained() {
         ([missing.as_str()].as_slice(), 3, "No such file"),
         (&[path.as_str()], 10, "it is a folder"),
         (&[&file, "--sha256", &"ab".repeat(32)], 10, "another SHA-256"),
-        (&[&file, "--sha256", "abc"], 2, "64 hexadecimal digits"),
+        (&[&file, "--sha256", "abc"], 2, "hexadecimal digits, as"),
         // xlfsd answers before the file is through.
         (&[&file, "--alias", "refused"], 6, "the store is full"),
     ] {

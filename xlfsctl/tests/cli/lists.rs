@@ -61,6 +61,18 @@ async fn quiet_lists_names() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn ten_thousand_guests_are_no_problem() {
+    // More than the 4 MiB at which gRPC gives up by itself.
+    let guest = |number: u32| {
+        let mut guest = domain(&format!("guest-{number:05}"), DomainState::Running);
+        guest.parameters.insert("motd".to_owned(), "hello ".repeat(100));
+        guest
+    };
+    let fake = serve(World { domains: (0..10_000).map(guest).collect(), ..World::default() });
+    assert_eq!(xlfsctl(&fake, &["list"]).await.expect(0).out.lines().count(), 10_001);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn problems_are_told_below_the_list() {
     let mut world = three();
     world.domains[1].problems.push("ended 5 times in 60 s".to_owned());
@@ -118,6 +130,7 @@ async fn show_fits_a_console_and_names_what_can_be_done() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_guest_says_cannot_steer_the_terminal() {
     let mut world = three();
+    world.domains[0].name = "\x1b[31mother".to_owned();
     world.domains[1].last_end = "crash\x1b[2J".to_owned();
     world.domains[1].problems.push("\x1b]0;owned\x07".to_owned());
     let fake = serve(world);

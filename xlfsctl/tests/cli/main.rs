@@ -6,9 +6,11 @@
 #![allow(clippy::expect_used, clippy::panic)]
 
 mod changes;
+mod completion;
 mod console;
 mod errors;
 mod fake;
 mod images;
 mod lists;
 mod run;
+mod watching;

@@ -7,6 +7,12 @@ use super::{moment, span};
 use crate::errors::{Failure, filled};
 use crate::output::failure::FailureView;
 
+/// `task list`.
+#[derive(Debug, Serialize)]
+pub(crate) struct TasksView {
+    pub(crate) tasks: Vec<TaskView>,
+}
+
 /// `task show`, and the task of every change.
 #[derive(Debug, Serialize)]
 pub(crate) struct TaskView {

@@ -1,0 +1,97 @@
+//! `wait`: until a guest is in a state, or has printed something.
+
+use std::time::Duration;
+
+use clap::{Args, ValueEnum};
+use xlfs_proto::v1::{DomainState, WaitDomainRequest};
+
+use super::Session;
+use super::lifecycle::wire_span;
+use crate::complete;
+use crate::errors::{Context as _, Failure};
+use crate::exit::Exit;
+use crate::output::text::plain;
+use crate::output::view::domain::{DomainView, state_word};
+use crate::words::duration;
+
+/// Wait for a state of a guest, or a text on its console.
+#[derive(Debug, Args)]
+#[command(group = clap::ArgGroup::new("for").required(true).multiple(true))]
+pub(crate) struct Wait {
+    /// The guest.
+    #[arg(add = complete::guests())]
+    name: String,
+    /// The state; several, separated by commas, when any of them will do.
+    #[arg(long, value_name = "STATE", value_enum, value_delimiter = ',', group = "for")]
+    state: Vec<State>,
+    /// Text on its console, counted from the start of its domain.
+    #[arg(long, value_name = "TEXT", group = "for")]
+    #[arg(value_parser = clap::builder::NonEmptyStringValueParser::new())]
+    console_contains: Option<String>,
+    /// Give up after this time, such as 90s or 5m. Default: never.
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    timeout: Option<Duration>,
+}
+
+/// The states of a guest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum State {
+    Stopped,
+    Starting,
+    Running,
+    Paused,
+    Stopping,
+    Crashed,
+    Dying,
+    Held,
+}
+
+impl From<State> for DomainState {
+    fn from(state: State) -> DomainState {
+        match state {
+            State::Stopped => DomainState::Stopped,
+            State::Starting => DomainState::Starting,
+            State::Running => DomainState::Running,
+            State::Paused => DomainState::Paused,
+            State::Stopping => DomainState::Stopping,
+            State::Crashed => DomainState::Crashed,
+            State::Dying => DomainState::Dying,
+            State::Held => DomainState::Held,
+        }
+    }
+}
+
+impl Wait {
+    pub(crate) async fn run(self, session: &Session) -> Result<Exit, Failure> {
+        let request = WaitDomainRequest {
+            name: self.name.clone(),
+            states: self.state.iter().map(|state| DomainState::from(*state).into()).collect(),
+            timeout: wire_span(self.timeout)?,
+            console_contains: self.console_contains.unwrap_or_default(),
+        };
+        let reply = session.daemon().await?.domains().wait_domain(request).await;
+        let tried = || format!("cannot wait for guest \"{}\"", self.name);
+        let domain = reply.context(tried)?.into_inner();
+        if !session.output.is_table() {
+            session.output.document(&DomainView::from(&domain))?;
+        } else if !session.output.quiet {
+            let line = format!("{}: {}\n", plain(&domain.name), state_word(domain.state()));
+            session.output.text(&line)?;
+        }
+        Ok(Exit::Ok)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What the documents say must be what may be typed.
+    #[test]
+    fn states_have_the_words_of_the_documents() {
+        for state in State::value_variants() {
+            let typed = state.to_possible_value().expect("not hidden");
+            assert_eq!(typed.get_name(), state_word((*state).into()));
+        }
+    }
+}
