@@ -5,6 +5,7 @@
 
 mod authority;
 mod console;
+mod domains;
 mod events;
 mod host;
 mod hpack;

@@ -15,6 +15,7 @@ use tonic::service::{Routes, RoutesBuilder};
 use tonic_health::ServingStatus;
 use tonic_reflection::pb::{v1, v1alpha};
 use xlfs_proto::v1::console_service_server::ConsoleServiceServer;
+use xlfs_proto::v1::domain_service_server::DomainServiceServer;
 use xlfs_proto::v1::event_service_server::EventServiceServer;
 use xlfs_proto::v1::host_service_server::HostServiceServer;
 use xlfs_proto::v1::image_service_server::ImageServiceServer;
@@ -22,12 +23,14 @@ use xlfs_proto::v1::task_service_server::TaskServiceServer;
 use xlfs_proto::v1::template_service_server::TemplateServiceServer;
 
 use super::console::{Console, ConsoleDirectory};
+use super::domains::Domains;
 use super::events::Events;
 use super::host::{HostApi, HostInfo};
 use super::images::Images;
 use super::tasks::Tasks;
 use super::templates::Templates;
 use crate::base::Base;
+use crate::domain::Guests;
 
 /// Bytes of a message, either way. What clients of gRPC take by default.
 pub const MAX_MESSAGE: usize = 4 << 20;
@@ -80,6 +83,11 @@ impl Services {
     pub fn add_console(&mut self, directory: Arc<dyn ConsoleDirectory>) {
         let console = Console { directory, stopping: self.stopping.clone() };
         self.add(limited!(ConsoleServiceServer::new(console)));
+    }
+
+    /// The guests.
+    pub fn add_domains(&mut self, guests: Guests) {
+        self.add(limited!(DomainServiceServer::new(Domains::new(guests))));
     }
 
     /// A service that is made elsewhere. Its messages should be limited to

@@ -334,6 +334,11 @@ impl ConsoleHub {
         Problem::failed_precondition(reason, message).object(format!("domain {}", self.name))
     }
 
+    /// The guest's.
+    pub fn uuid(&self) -> Uuid {
+        self.uuid
+    }
+
     pub fn stats(&self) -> pb::ConsoleStats {
         let state = self.state.lock();
         let kept = state.tail.held() + state.run.segments.kept();
