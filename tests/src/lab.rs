@@ -53,6 +53,17 @@ pub enum LabError {
         /// The program that runs.
         beside: PathBuf,
     },
+    /// A program under test is not there.
+    #[error(
+        "no {name} in {}: build it (cargo build --release -p {name})",
+        folders.iter().map(|folder| folder.display().to_string()).collect::<Vec<_>>().join(" or ")
+    )]
+    NotBuilt {
+        /// The program.
+        name: String,
+        /// Where it was looked for.
+        folders: Vec<PathBuf>,
+    },
     /// The machine went off before the agent answered.
     #[error("the machine ended while booting; the end of {log}:\n{tail}")]
     Ended {
@@ -125,6 +136,13 @@ impl Config {
     /// The default with a name for its log.
     pub fn named(name: &str) -> Self {
         Self { name: name.to_owned(), ..Self::default() }
+    }
+
+    /// Adds the programs under test: [`XLFSD`](crate::product::XLFSD) and
+    /// [`XLFSCTL`](crate::product::XLFSCTL).
+    pub fn product(mut self) -> Result<Self, LabError> {
+        self.files.extend(crate::product::files()?);
+        Ok(self)
     }
 
     /// Adds a file of the host.

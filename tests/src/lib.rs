@@ -12,5 +12,6 @@ pub mod initramfs;
 pub mod kernels;
 pub mod lab;
 pub mod pieces;
+pub mod product;
 pub mod qemu;
 pub mod wire;

@@ -2,7 +2,7 @@
 //!
 //! ```no_run
 //! use xlfs_tests::lab::{Config, boot};
-//! let dom0 = boot(Config::named("example").file("target/xlfsctl", "/usr/bin/xlfsctl"))?;
+//! let dom0 = boot(Config::named("example").product()?)?;
 //! let list = dom0.run(["xlfsctl", "list"])?;
 //! assert!(list.success(), "{list}");
 //! # Ok::<(), Box<dyn std::error::Error>>(())

@@ -192,7 +192,9 @@ fn a_broken_stream_is_an_error_for_all_who_wait() {
     let process = command(&link, "sleep 300").spawn().unwrap();
     let pid = nix::unistd::Pid::from_raw(process.pid());
     there.shutdown(Shutdown::Both).unwrap();
+    let start = Instant::now();
     let error = process.wait(PATIENCE).unwrap_err();
+    assert!(start.elapsed() < PATIENCE, "told by the deadline only");
     assert!(matches!(error, Dom0Error::Lost { .. }), "{error}");
     nix::sys::signal::killpg(pid, nix::sys::signal::Signal::SIGKILL).unwrap();
 }

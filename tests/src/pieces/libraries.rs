@@ -186,6 +186,20 @@ mod tests {
         assert!(beside.libraries.values().all(|path| path.starts_with(&libraries)), "{beside:?}");
     }
 
+    /// apt is there wherever the lab runs, and needs libraries that need libraries.
+    #[test]
+    fn libraries_of_libraries_are_followed() {
+        let apt = Path::new("/usr/bin/apt-get");
+        let needs = follow(apt, &library_folders(Path::new("/")), &[]).unwrap();
+        let direct = read_needs(apt).unwrap().needed.len();
+        assert!(needs.libraries.len() > direct + 1, "{needs:?}");
+        for path in needs.libraries.values() {
+            for name in read_needs(path).unwrap().needed {
+                assert!(needs.libraries.contains_key(&name), "{name} of {}", path.display());
+            }
+        }
+    }
+
     /// The lab's own programs are static.
     #[test]
     fn a_static_program_needs_nothing() {

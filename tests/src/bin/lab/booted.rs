@@ -53,7 +53,12 @@ impl Boot {
     pub(crate) fn boot(mut self, name: &str) -> Result<Booted, Failure> {
         let mut wanted = std::mem::take(&mut self.forward_unix);
         wanted.append(&mut self.forward_tcp);
-        let dom0 = boot(self.config(name))?;
+        let product = self.product;
+        let mut config = self.config(name);
+        if product {
+            config = config.product()?;
+        }
+        let dom0 = boot(config)?;
         end_with_signals(&dom0)?;
         let log = dom0.log().display();
         eprintln!("lab: Dom0 is up (QEMU {}); console log {log}", dom0.qemu_pid());

@@ -112,6 +112,9 @@ pub(crate) struct Boot {
     /// A file for Dom0, as LOCAL:DOM0PATH
     #[arg(long, value_name = "LOCAL:DOM0PATH", value_parser = pair)]
     put: Vec<(String, String)>,
+    /// Have xlfsd and xlfsctl in Dom0 (from cargo's release folder)
+    #[arg(long)]
+    pub(crate) product: bool,
     /// A raw disk image for Dom0 (/dev/vda, ...); FILE:ro for read-only
     #[arg(long, value_name = "FILE[:ro]")]
     disk: Vec<String>,

@@ -39,5 +39,6 @@ pub(crate) fn size() -> (u16, u16) {
         let rows = numbers.next()?.ok()?;
         Some((numbers.next()?.ok()?, rows))
     };
-    asked().unwrap_or((80, 25))
+    // A serial line or a pipe has no size, or claims 0.
+    asked().filter(|(columns, rows)| *columns > 0 && *rows > 0).unwrap_or((80, 25))
 }
