@@ -1,1 +1,0 @@
-../../tests/cli/fake.rs
