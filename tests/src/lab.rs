@@ -198,7 +198,7 @@ pub fn boot(config: Config) -> Result<Dom0, LabError> {
     if let Some(guest) = &config.guest {
         files.extend(guest.extras(&pieces)?);
     }
-    let tree = dom0::tree(&pieces, &agent()?, &files, config.with_xl)?;
+    let tree = dom0::tree(&pieces, &program()?, &files, config.with_xl)?;
     dom0::write(&tree, &folder.path().join("initramfs"))?;
     drop(tree);
     let log = log_path(&pieces.cache, &config.name)?;
@@ -309,7 +309,7 @@ fn log_path(cache: &Path, name: &str) -> Result<PathBuf, LabError> {
 }
 
 /// The `lab` binary: this program, or its neighbour when a test runs.
-fn agent() -> Result<PathBuf, LabError> {
+pub(crate) fn program() -> Result<PathBuf, LabError> {
     if let Some(path) = std::env::var_os("XLFS_LAB_AGENT") {
         return Ok(path.into());
     }

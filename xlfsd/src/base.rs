@@ -1,5 +1,6 @@
 //! What the rest of the daemon stands on, opened in this order: the state
-//! folder and its lock, the events, the tasks, the images and the templates.
+//! folder and its lock, the events, the tasks, the images, the templates and
+//! the consoles.
 //! None of it needs a hypervisor.
 
 use std::fs::{File, OpenOptions};
@@ -11,6 +12,7 @@ use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
 
 use crate::config::Config;
+use crate::console::Consoles;
 use crate::durable::{self, FileError};
 use crate::event::{EventBus, Numbering};
 use crate::image::ImageStore;
@@ -25,13 +27,15 @@ pub struct Base {
     pub tasks: TaskRegistry,
     pub images: ImageStore,
     pub templates: TemplateLibrary,
+    pub consoles: Consoles,
     /// Held as long as this daemon lives; the kernel lets go of it in any case.
     _lock: Flock<File>,
 }
 
 impl Base {
     /// Opens it all. What is damaged below the state folder is put aside and
-    /// reported; an error means that the folder itself cannot be used.
+    /// reported; an error means that the folder itself cannot be used. Must be
+    /// called within a tokio runtime.
     pub fn open(config: &Config) -> Result<Self, Problem> {
         let state = &config.state_dir;
         durable::make_private_dir(state).map_err(|error| unusable(state, &error))?;
@@ -47,7 +51,8 @@ impl Base {
         let images = ImageStore::open_dir(state, config.image_limits(), events.clone())
             .map_err(|error| unusable(state, &error))?;
         let templates = TemplateLibrary::new(config.templates.clone());
-        Ok(Self { events, tasks, images, templates, _lock: lock })
+        let consoles = Consoles::new(state, config.console_limits(), events.clone());
+        Ok(Self { events, tasks, images, templates, consoles, _lock: lock })
     }
 }
 
@@ -101,8 +106,8 @@ fn unusable(state: &Path, error: &(dyn std::error::Error + 'static)) -> Problem 
 mod tests {
     use super::*;
 
-    #[test]
-    fn a_second_daemon_is_refused_and_told_why() {
+    #[tokio::test]
+    async fn a_second_daemon_is_refused_and_told_why() {
         let dir = tempfile::tempdir().unwrap();
         let config = Config { state_dir: dir.path().join("state"), ..Config::default() };
         let base = Base::open(&config).unwrap();
@@ -116,8 +121,8 @@ mod tests {
         assert!(again.events.latest() > first);
     }
 
-    #[test]
-    fn damage_below_the_state_folder_is_no_reason_not_to_start() {
+    #[tokio::test]
+    async fn damage_below_the_state_folder_is_no_reason_not_to_start() {
         let dir = tempfile::tempdir().unwrap();
         std::fs::write(dir.path().join("event-blocks"), "garbage").unwrap();
         std::fs::create_dir_all(dir.path().join("images/index")).unwrap();

@@ -8,6 +8,7 @@ use serde::Deserialize;
 use xlfs_proto::DEFAULT_SOCKET;
 
 use crate::api::ServerLimits;
+use crate::console::ConsoleLimits;
 use crate::event::EventLimits;
 use crate::image::ImageLimits;
 use crate::problem::{Problem, ProblemKind};
@@ -54,6 +55,7 @@ pub struct Config {
     pub images: ImagesConfig,
     pub events: EventsConfig,
     pub tasks: TasksConfig,
+    pub console: ConsoleConfig,
 }
 
 impl Default for Config {
@@ -68,6 +70,7 @@ impl Default for Config {
             images: ImagesConfig::default(),
             events: EventsConfig::default(),
             tasks: TasksConfig::default(),
+            console: ConsoleConfig::default(),
         }
     }
 }
@@ -129,6 +132,21 @@ impl Default for TasksConfig {
     }
 }
 
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ConsoleConfig {
+    pub first: ByteSize,
+    pub recent: ByteSize,
+    pub disk_rate: ByteSize,
+}
+
+impl Default for ConsoleConfig {
+    fn default() -> Self {
+        let ConsoleLimits { first, recent, disk_rate } = ConsoleLimits::default();
+        Self { first, recent, disk_rate }
+    }
+}
+
 impl Config {
     /// The configuration file, with what the command line says instead.
     pub fn load(args: &Args) -> Result<Self, Problem> {
@@ -163,6 +181,8 @@ impl Config {
             ("images.imports", self.images.imports as u64),
             ("events.keep", self.events.keep as u64),
             ("events.keep_bytes", self.events.keep_bytes.0),
+            ("console.recent", self.console.recent.0),
+            ("console.disk_rate", self.console.disk_rate.0),
         ];
         if let Some((key, _)) = positive.iter().find(|(_, value)| *value == 0) {
             let wrong = std::io::Error::other(format!("{key} must be more than 0"));
@@ -198,6 +218,11 @@ impl Config {
     pub fn event_limits(&self) -> EventLimits {
         let bytes = usize::try_from(self.events.keep_bytes.0).unwrap_or(usize::MAX);
         EventLimits { events: self.events.keep, bytes }
+    }
+
+    pub fn console_limits(&self) -> ConsoleLimits {
+        let ConsoleConfig { first, recent, disk_rate } = self.console;
+        ConsoleLimits { first, recent, disk_rate }
     }
 
     pub fn task_limits(&self) -> TaskLimits {

@@ -16,8 +16,11 @@
 pub mod api;
 pub mod base;
 pub mod config;
+pub mod console;
+pub mod domain;
 pub mod durable;
 pub mod event;
+pub mod host;
 pub mod image;
 pub mod problem;
 pub mod quarantine;

@@ -1,6 +1,7 @@
 //! xlfsd: reads the configuration, opens what the daemon stands on, and serves
 //! until a signal says to stop. Guests run on whatever happens here.
 
+use std::io::IsTerminal;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,9 +10,11 @@ use clap::Parser;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
-use xlfsd::api::{self, NoHypervisor, Services, Socket};
+use xlfsd::api::{self, Services, Socket};
 use xlfsd::base::Base;
 use xlfsd::config::{Args, Config};
+use xlfsd::domain::{Guests, Setup};
+use xlfsd::host::{Gate, HostFacts, Reach, WorkerKernels};
 use xlfsd::problem::{Problem, ProblemKind};
 
 /// Requests are short; two threads use two CPUs of a Dom0, which has few.
@@ -20,9 +23,11 @@ const WORKERS: usize = 2;
 const DISK_THREADS: usize = 16;
 
 fn main() -> ExitCode {
-    // The kernel worker (the hidden subcommand that parses guests' kernels
-    // without privileges) is dispatched on this line, before anything else: no
-    // thread, no runtime and no open file may exist in that process.
+    // The process that parses a guest's kernel: before any thread, runtime or
+    // open file exists.
+    if let Some(code) = xlfs_xen::kernel::worker::run_if_asked() {
+        return code;
+    }
 
     let args = Args::parse();
     let config = match Config::load(&args) {
@@ -57,11 +62,21 @@ fn main() -> ExitCode {
 async fn run(config: &Config) -> Result<(), Problem> {
     let stopping = CancellationToken::new();
     stop_on_signal(&stopping)?;
-    let base = Base::open(config)?;
+    let base = Arc::new(Base::open(config)?);
     let socket = Socket::bind(&config.socket, config.socket_gid)?;
 
-    let mut services = Services::new(&base, stopping);
-    services.add_host(Arc::new(NoHypervisor { problem: no_hypervisor() }));
+    let kernels = WorkerKernels::open(base.images.clone(), &config.state_dir.join("kernels"))?;
+    let reach: Arc<dyn Reach> = Arc::new(Gate::new(Arc::new(kernels)));
+    let guests = Guests::open(Setup {
+        base: base.clone(),
+        reach: reach.clone(),
+        state_dir: config.state_dir.clone(),
+    })?;
+    let mut services = Services::new(&base, stopping.clone());
+    services.add_host(Arc::new(HostFacts::new(reach)));
+    services.add_domains(guests.clone());
+    services.add_console(Arc::new(guests.clone()));
+    let supervisor = tokio::spawn(async move { guests.supervise(stopping).await });
 
     tracing::info!(
         socket = %socket.path().display(),
@@ -70,15 +85,15 @@ async fn run(config: &Config) -> Result<(), Problem> {
         "serving"
     );
     let served = api::serve(socket, services, config.server_limits()).await;
+    let consoles = base.consoles.clone();
+    if let Err(problem) = api::blocking(move || consoles.flush()).await {
+        tracing::warn!("the last console output may be lost: {problem:#}");
+    }
+    supervisor.abort();
     tracing::info!("stopped; guests run on");
     served.map_err(|error| {
         Problem::from_error(ProblemKind::Internal, "SERVE_FAILED", "serving failed", &error)
     })
-}
-
-fn no_hypervisor() -> Problem {
-    Problem::unavailable("NO_HYPERVISOR", "there is no hypervisor to talk to")
-        .hint("Start the host with Xen; templates and images can be used meanwhile.")
 }
 
 /// SIGTERM and SIGINT end the daemon and leave the guests alone.
@@ -105,7 +120,11 @@ fn start_log(configured: Option<&str>) -> Result<(), Problem> {
         Problem::invalid_field("BAD_LOG_FILTER", "log", &format!("{filter:?} is no log filter"))
             .cause(&error)
     })?;
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_writer(std::io::stderr)
+        .init();
     Ok(())
 }
 

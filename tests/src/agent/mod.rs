@@ -50,7 +50,11 @@ pub fn serve(port: Option<&Path>) -> io::Result<()> {
         Some(path) => path.to_owned(),
         None => find_port(Duration::from_secs(30))?,
     };
-    let stream = OpenOptions::new().read(true).write(true).open(&path)?;
+    serve_stream(OpenOptions::new().read(true).write(true).open(&path)?)
+}
+
+/// Serves a stream that is open already.
+pub(crate) fn serve_stream(stream: File) -> io::Result<()> {
     let answers = Answers(Arc::new(Mutex::new(stream.try_clone()?)));
     answers.send(0, Reply::Ready { protocol: PROTOCOL }, &[]);
     let children: child::Children = Arc::default();

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::{Duration, Instant};
 
-use super::link::{Conversation, WayIn};
-use super::{Dom0, Dom0Error};
+use super::Dom0Error;
+use super::link::{Conversation, Link, WayIn};
 use crate::wire::{CHUNK, Reply, Request};
 
 /// Signal that ends a program for certain.
@@ -15,7 +15,7 @@ const SIGKILL: i32 = 9;
 #[derive(Debug)]
 #[must_use = "a command does nothing until it is run"]
 pub struct Command {
-    dom0: Dom0,
+    link: Link,
     argv: Vec<String>,
     env: BTreeMap<String, String>,
     cwd: Option<String>,
@@ -79,10 +79,9 @@ impl fmt::Display for Output {
 }
 
 impl Command {
-    pub(super) fn new(dom0: Dom0, argv: Vec<String>) -> Self {
-        let deadline = dom0.shared.command_deadline;
+    pub(super) fn new(link: Link, argv: Vec<String>, deadline: Duration) -> Self {
         Self {
-            dom0,
+            link,
             argv,
             env: BTreeMap::new(),
             cwd: None,
@@ -157,7 +156,7 @@ impl Command {
             terminal: self.terminal,
             stdin: self.stdin.is_some() || self.open_stdin,
         };
-        let conversation = self.dom0.shared.link.ask(request, Vec::new())?;
+        let conversation = self.link.ask(request, Vec::new())?;
         let pid = match conversation.next(start + self.deadline)? {
             Some((Reply::Started { pid }, _)) => pid,
             Some((other, _)) => {
@@ -165,15 +164,7 @@ impl Command {
             }
             None => return Err(Dom0Error::NoAnswer),
         };
-        let process = Process {
-            conversation,
-            line,
-            pid,
-            start,
-            raw: Raw::default(),
-            ended: None,
-            _dom0: self.dom0,
-        };
+        let process = Process { conversation, line, pid, start, raw: Raw::default(), ended: None };
         if let Some(bytes) = self.stdin {
             process.stdin().write(&bytes)?;
             process.stdin().close()?;
@@ -213,7 +204,6 @@ pub struct Process {
     start: Instant,
     raw: Raw,
     ended: Option<(Option<i32>, Option<i32>, Duration)>,
-    _dom0: Dom0,
 }
 
 impl Process {

@@ -39,11 +39,17 @@ impl Dom0 {
     /// Forwards 127.0.0.1:`port` (0: any free one) to `target` in Dom0: the
     /// absolute path of a Unix socket, or `ADDRESS:PORT` as Dom0 sees it.
     pub fn forward(&self, port: u16, target: &str) -> Result<Forward, Dom0Error> {
+        self.shared.link.forward(port, target)
+    }
+}
+
+impl Link {
+    pub(super) fn forward(&self, port: u16, target: &str) -> Result<Forward, Dom0Error> {
         let failed = |source| Dom0Error::Listen { port, source };
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
         let closed = Arc::new(AtomicBool::new(false));
-        let (flag, link, target) = (closed.clone(), self.shared.link.clone(), target.to_owned());
+        let (flag, link, target) = (closed.clone(), self.clone(), target.to_owned());
         thread::spawn(move || {
             for client in listener.incoming() {
                 if flag.load(Ordering::SeqCst) {

@@ -45,7 +45,14 @@ impl Link {
         let routes: Routes = Arc::new(Mutex::new(HashMap::from([(0, hello)])));
         let table = routes.clone();
         thread::spawn(move || {
+            let mut up = false;
             while let Ok(frame) = Frame::<Reply>::read(&mut reader) {
+                if matches!(frame.head, Reply::Ready { .. }) && std::mem::replace(&mut up, true) {
+                    // The agent died and was started again: nothing of what it
+                    // was doing will be answered.
+                    lock(&table).clear();
+                    continue;
+                }
                 if let Some(route) = lock(&table).get(&frame.id) {
                     // A conversation that nobody follows any more.
                     let _ = route.send((frame.head, frame.body));

@@ -14,6 +14,8 @@ mod command;
 mod files;
 mod forward;
 pub(crate) mod link;
+#[cfg(test)]
+mod tests;
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -136,7 +138,8 @@ impl Dom0 {
 
     /// Prepares a command; see [`Command`].
     pub fn command(&self, argv: impl IntoIterator<Item = impl Into<String>>) -> Command {
-        Command::new(self.clone(), argv.into_iter().map(Into::into).collect())
+        let argv = argv.into_iter().map(Into::into).collect();
+        Command::new(self.shared.link.clone(), argv, self.shared.command_deadline)
     }
 
     /// Runs a command to its end. Its failure is not an error of this call.

@@ -1,6 +1,7 @@
 //! End-to-end scenarios: what the product promises, shown on real Xen.
 
 pub mod boot;
+pub mod lifetime;
 
 use thiserror::Error;
 
@@ -57,4 +58,4 @@ pub struct Scenario {
 }
 
 /// All scenarios.
-pub const SCENARIOS: &[Scenario] = &[boot::SCENARIO];
+pub const SCENARIOS: &[Scenario] = &[boot::SCENARIO, lifetime::SCENARIO];

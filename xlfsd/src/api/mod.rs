@@ -3,8 +3,12 @@
 //! A service only translates: from messages to calls of the rooms beside it,
 //! and from what they answer, or their [`Problem`]s, to messages.
 
+mod authority;
+mod console;
+mod domains;
 mod events;
 mod host;
+mod hpack;
 mod images;
 mod server;
 mod services;
@@ -14,6 +18,7 @@ mod tasks;
 mod templates;
 mod until_stopping;
 
+pub use console::ConsoleDirectory;
 pub use host::{HostCounters, HostInfo, NoHypervisor};
 pub use server::{ServeError, ServerLimits, serve};
 pub use services::{MAX_MESSAGE, Services};

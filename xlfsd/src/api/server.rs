@@ -13,6 +13,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tonic::transport::Server;
 use tonic::transport::server::{Connected, UdsConnectInfo};
 
+use super::authority::AuthorityFilter;
 use super::{Services, Socket};
 
 /// How long calls may go on after the daemon was told to stop.
@@ -93,7 +94,7 @@ fn connections(socket: &Socket, limit: usize) -> impl Stream<Item = io::Result<C
         loop {
             match socket.listener().accept().await {
                 Ok((stream, _)) => {
-                    return Some((Ok(Connection { stream, _permit: permit }), places));
+                    return Some((Ok(Connection::new(stream, permit)), places));
                 }
                 Err(error) => {
                     tracing::warn!(%error, "a client could not be accepted");
@@ -108,7 +109,14 @@ fn connections(socket: &Socket, limit: usize) -> impl Stream<Item = io::Result<C
 #[derive(Debug)]
 struct Connection {
     stream: UnixStream,
+    filter: AuthorityFilter,
     _permit: OwnedSemaphorePermit,
+}
+
+impl Connection {
+    fn new(stream: UnixStream, permit: OwnedSemaphorePermit) -> Self {
+        Self { stream, filter: AuthorityFilter::default(), _permit: permit }
+    }
 }
 
 impl Connected for Connection {
@@ -125,7 +133,10 @@ impl AsyncRead for Connection {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(cx, buffer)
+        let before = buffer.filled().len();
+        let read = Pin::new(&mut self.stream).poll_read(cx, buffer);
+        self.filter.pass(&mut buffer.filled_mut()[before..]);
+        read
     }
 }
 

@@ -13,18 +13,24 @@ use tonic::codegen::http::{Request, Response};
 use tonic::server::NamedService;
 use tonic::service::{Routes, RoutesBuilder};
 use tonic_health::ServingStatus;
+use tonic_reflection::pb::{v1, v1alpha};
+use xlfs_proto::v1::console_service_server::ConsoleServiceServer;
+use xlfs_proto::v1::domain_service_server::DomainServiceServer;
 use xlfs_proto::v1::event_service_server::EventServiceServer;
 use xlfs_proto::v1::host_service_server::HostServiceServer;
 use xlfs_proto::v1::image_service_server::ImageServiceServer;
 use xlfs_proto::v1::task_service_server::TaskServiceServer;
 use xlfs_proto::v1::template_service_server::TemplateServiceServer;
 
+use super::console::{Console, ConsoleDirectory};
+use super::domains::Domains;
 use super::events::Events;
 use super::host::{HostApi, HostInfo};
 use super::images::Images;
 use super::tasks::Tasks;
 use super::templates::Templates;
 use crate::base::Base;
+use crate::domain::Guests;
 
 /// Bytes of a message, either way. What clients of gRPC take by default.
 pub const MAX_MESSAGE: usize = 4 << 20;
@@ -73,6 +79,17 @@ impl Services {
         self.add(limited!(HostServiceServer::new(host)));
     }
 
+    /// The consoles that `directory` knows.
+    pub fn add_console(&mut self, directory: Arc<dyn ConsoleDirectory>) {
+        let console = Console { directory, stopping: self.stopping.clone() };
+        self.add(limited!(ConsoleServiceServer::new(console)));
+    }
+
+    /// The guests.
+    pub fn add_domains(&mut self, guests: Guests) {
+        self.add(limited!(DomainServiceServer::new(Domains::new(guests))));
+    }
+
     /// A service that is made elsewhere. Its messages should be limited to
     /// [`MAX_MESSAGE`], and its streams end with [`stopping`](Self::stopping).
     pub fn add<S>(&mut self, service: S)
@@ -105,6 +122,10 @@ impl Services {
             tonic_reflection::server::Builder::configure()
                 .register_encoded_file_descriptor_set(xlfs_proto::DESCRIPTORS)
                 .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+                // Each version tells of both.
+                .include_reflection_service(false)
+                .register_encoded_file_descriptor_set(v1::FILE_DESCRIPTOR_SET)
+                .register_encoded_file_descriptor_set(v1alpha::FILE_DESCRIPTOR_SET)
         };
         self.routes.add_service(reflection().build_v1()?);
         self.routes.add_service(reflection().build_v1alpha()?);

@@ -40,7 +40,8 @@ mod tests {
 
         let endless = until_stopping(stream::pending::<Result<u32, Status>>(), stopping.clone());
         stopping.cancel();
-        let last = endless.collect::<Vec<_>>().await;
+        let patience = std::time::Duration::from_secs(30);
+        let last = tokio::time::timeout(patience, endless.collect::<Vec<_>>()).await.unwrap();
         assert_eq!(last[0].as_ref().unwrap_err().code(), tonic::Code::Unavailable);
     }
 }

@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::Status;
 use tonic::transport::{Channel, Endpoint, Uri};
 use tonic_types::StatusExt;
-use xlfsd::api::{self, NoHypervisor, ServeError, Services, Socket};
+use xlfsd::api::{self, ConsoleDirectory, NoHypervisor, ServeError, Services, Socket};
 use xlfsd::base::Base;
 use xlfsd::config::Config;
 use xlfsd::problem::Problem;
@@ -46,13 +46,32 @@ impl Daemon {
 
     fn start_in(dir: TempDir, config: Config) -> Self {
         let base = Base::open(&config).unwrap();
+        Self::serve(dir, config, base, None)
+    }
+
+    fn serve(
+        dir: TempDir,
+        config: Config,
+        base: Base,
+        consoles: Option<Arc<dyn ConsoleDirectory>>,
+    ) -> Self {
         let stopping = CancellationToken::new();
         let mut services = Services::new(&base, stopping.clone());
         let problem = Problem::unavailable("NO_HYPERVISOR", "no Xen in this test");
         services.add_host(Arc::new(NoHypervisor { problem }));
+        if let Some(consoles) = consoles {
+            services.add_console(consoles);
+        }
         let socket = Socket::bind(&config.socket, config.socket_gid).unwrap();
         let serving = tokio::spawn(api::serve(socket, services, config.server_limits()));
         Self { base, config, stopping, serving, dir }
+    }
+
+    /// The same daemon, which serves consoles now.
+    pub(crate) async fn with_console(self, consoles: impl ConsoleDirectory + 'static) -> Self {
+        self.stopping.cancel();
+        self.serving.await.unwrap().unwrap();
+        Self::serve(self.dir, self.config, self.base, Some(Arc::new(consoles)))
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {

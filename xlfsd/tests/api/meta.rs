@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio_stream::StreamExt;
 use tonic::Code;
 use tonic_health::pb::HealthCheckRequest;
@@ -88,6 +89,38 @@ async fn without_xen_the_host_says_so_and_answers() {
     let request = ReadHypervisorLogRequest { clear: false };
     let status = client.read_hypervisor_log(request).await.unwrap_err();
     assert_eq!((status.code(), reason(&status).as_str()), (Code::Unavailable, "NO_HYPERVISOR"));
+}
+
+/// As gRPC's C core (Python, C++, Ruby) and grpc-java call over a Unix socket:
+/// with the socket's path as the authority, which Rust's clients cannot send.
+#[tokio::test]
+async fn clients_that_name_the_socket_as_authority_are_served() {
+    let daemon = Daemon::start().await;
+    for authority in ["tmp%2Fxlfsd.sock", "/tmp/xlfsd.sock", "localhost"] {
+        let mut stream = tokio::net::UnixStream::connect(&daemon.config.socket).await.unwrap();
+        let mut fields = vec![0x83, 0x86, 0x41, authority.len() as u8];
+        fields.extend(authority.as_bytes());
+        for (index, value) in [(0x44, "/grpc.health.v1.Health/Check"), (0x5f, "application/grpc")] {
+            fields.extend([index, value.len() as u8]);
+            fields.extend(value.as_bytes());
+        }
+        let mut call = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0".to_vec();
+        call.extend([0, 0, fields.len() as u8, 1, 4, 0, 0, 0, 1]);
+        call.extend(fields);
+        call.extend(b"\0\0\x05\0\x01\0\0\0\x01\0\0\0\0\0");
+        stream.write_all(&call).await.unwrap();
+        let kind = loop {
+            let mut header = [0; 9];
+            stream.read_exact(&mut header).await.unwrap();
+            let length = u32::from_be_bytes([0, header[0], header[1], header[2]]);
+            let mut payload = vec![0; length as usize];
+            stream.read_exact(&mut payload).await.unwrap();
+            if header[8] == 1 {
+                break header[3];
+            }
+        };
+        assert_eq!(kind, 1, "headers are answered to {authority}, and no reset");
+    }
 }
 
 #[tokio::test]

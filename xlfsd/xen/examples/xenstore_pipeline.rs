@@ -5,8 +5,8 @@
 //! - as one batch, as xlfs does;
 //! - one after the other in a transaction.
 //!
-//! `cargo run --release --example xenstore_pipeline -- [SOCKET [WRITES [ROUNDS]]]`; without a
-//! socket, the xenstored of this host. It writes below `/xlfs-benchmark`, and removes that.
+//! `cargo run --release --example xenstore_pipeline -- [SOCKET OR DEVICE [WRITES [ROUNDS]]]`; without
+//! arguments, the xenstored of this host. It writes below `/xlfs-benchmark`, and removes that.
 
 use std::error::Error;
 use std::time::{Duration, Instant};
@@ -19,7 +19,7 @@ const ROOT: &str = "/xlfs-benchmark";
 async fn main() -> Result<(), Box<dyn Error>> {
     let mut arguments = std::env::args().skip(1);
     let endpoint = match arguments.next() {
-        Some(socket) => Endpoint::Socket(socket.into()),
+        Some(path) => Endpoint::at(path)?,
         None => Endpoint::discover().await?,
     };
     let writes: usize = arguments.next().map_or(Ok(60), |text| text.parse())?;

@@ -76,6 +76,21 @@ async fn the_last_import_of_an_alias_wins() {
 }
 
 #[tokio::test]
+async fn an_alias_moves_also_when_the_clock_went_back() {
+    let (state, store) = store();
+    let old = import(&store, header(ImageKind::Kernel, "k"), b"old").await.unwrap().record;
+    let record = store.record_path(&old.digest);
+    let text = fs::read_to_string(&record).unwrap();
+    let claimed = old.aliases["k"].to_string();
+    // Claimed in the year 2100, as this host's clock said then.
+    fs::write(&record, text.replace(&format!("k = {claimed}"), "k = 4102444800000")).unwrap();
+    let store = reopen(&state);
+    let new = import(&store, header(ImageKind::Kernel, "k"), b"new").await.unwrap().record;
+    assert!(new.aliases["k"] > 4_102_444_800_000);
+    assert_eq!(reopen(&state).resolve("k").unwrap().digest, new.digest);
+}
+
+#[tokio::test]
 async fn what_is_wrong_leaves_nothing_behind() {
     let (state, store) = store();
     let reason = |result: Result<Imported, Problem>| result.unwrap_err().reason;

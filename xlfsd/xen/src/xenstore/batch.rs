@@ -98,8 +98,8 @@ impl<'a> Batch<'a> {
     }
 
     /// Like [`Batch::run`], with a result for each request, in order. The outer error means
-    /// that a request cannot be right (then nothing was sent), or that the deadline passed (then
-    /// it names the first request without an answer).
+    /// that a request cannot be right (then nothing was sent), or that no answer came for the
+    /// whole deadline (then it names the first request without one).
     pub async fn run_each(self) -> Result<Vec<Result<(), Error>>, Error> {
         if let Some(wrong) = self.wrong {
             return Err(wrong);

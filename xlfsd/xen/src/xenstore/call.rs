@@ -6,9 +6,11 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::oneshot;
+use tokio::time::Instant;
 
 use super::error::{Error, ErrorKind, Op};
 use super::wire::{self, Kind};
@@ -53,6 +55,9 @@ pub(super) struct Call {
     sent: AtomicUsize,
     answered: AtomicUsize,
     generation: AtomicU64,
+    made: Instant,
+    /// When the last answer came, in microseconds after `made`.
+    last_answer: AtomicU64,
 }
 
 impl Call {
@@ -62,6 +67,8 @@ impl Call {
             sent: AtomicUsize::new(0),
             answered: AtomicUsize::new(0),
             generation: AtomicU64::new(0),
+            made: Instant::now(),
+            last_answer: AtomicU64::new(0),
         })
     }
 
@@ -78,6 +85,13 @@ impl Call {
 
     pub(super) fn note_answered(&self) {
         self.answered.fetch_add(1, Ordering::Relaxed);
+        let after = u64::try_from(self.made.elapsed().as_micros()).unwrap_or(u64::MAX);
+        self.last_answer.store(after, Ordering::Relaxed);
+    }
+
+    /// When the call was made, or last got an answer: its deadline counts from here.
+    pub(super) fn last_progress(&self) -> Instant {
+        self.made + Duration::from_micros(self.last_answer.load(Ordering::Relaxed))
     }
 
     pub(super) fn sent(&self) -> usize {

@@ -25,13 +25,13 @@ impl Active {
         self.submission.done.as_ref().is_some_and(|done| done.is_closed())
     }
 
-    /// Gives the answers to whoever waits. False when nobody does.
+    /// Gives the answers to whoever waits. False when whoever did has given up.
     fn finish(self) -> bool {
         let answers =
             self.answers.into_iter().map(|answer| answer.unwrap_or(Err(ErrorKind::Closed)));
         match self.submission.done {
             Some(done) => done.send(answers.collect()).is_ok(),
-            None => false,
+            None => true,
         }
     }
 }
@@ -83,7 +83,7 @@ impl Calls {
         }
     }
 
-    /// Enters an answer. False when nobody waits for it (any more).
+    /// Enters an answer. False when whoever asked has given up.
     pub(super) fn answer(&mut self, id: u64, index: usize, answer: Answer) -> bool {
         let Some(active) = self.active.get_mut(&id) else { return false };
         if let Some(slot) = active.answers.get_mut(index)

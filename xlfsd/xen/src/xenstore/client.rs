@@ -6,12 +6,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{self, Instant};
 
+use super::backoff::Backoff;
 use super::call::{Answer, Call, Request, Submission};
-use super::driver::{self, Core, jitter};
+use super::driver::{self, Core};
 use super::endpoint::Endpoint;
 use super::error::{Error, ErrorKind, Op};
 use super::stats::Stats;
@@ -21,7 +21,8 @@ use super::view::View;
 /// How the client behaves. `Config::default()` is right for the daemon.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// How long a call may take, reconnecting included. 10 s by default.
+    /// How long a call may take, reconnecting included. 10 s by default. Each answer to a
+    /// request of a batch starts it again.
     pub deadline: Duration,
     /// How often a transaction is tried before [`ErrorKind::Conflict`]. 50 by default: xenstored
     /// of 4.2.5 fails a transaction when anything anywhere changed meanwhile.
@@ -57,6 +58,7 @@ impl Client {
     /// Must be called within a tokio runtime with I/O and time enabled.
     pub async fn connect(endpoint: Endpoint, config: Config) -> Result<Client, Error> {
         let until = Instant::now() + config.deadline;
+        let mut pauses = Backoff::new(Duration::from_millis(2), Duration::from_millis(100));
         let transport = loop {
             match Transport::open(&endpoint).await {
                 Ok(transport) => break transport,
@@ -64,7 +66,7 @@ impl Client {
                 Err(error)
                     if error.kind() == io::ErrorKind::WouldBlock && Instant::now() < until =>
                 {
-                    time::sleep(jitter(Duration::from_millis(10))).await;
+                    time::sleep(pauses.next()).await;
                 }
                 Err(error) => {
                     let path = endpoint.path().display().to_string();
@@ -87,7 +89,14 @@ impl Client {
         });
         let (submissions, incoming) = mpsc::unbounded_channel();
         tokio::spawn(driver::run(Arc::clone(&core), transport, incoming));
-        Client { view: View::new(Arc::new(Shared { core, submissions })) }
+        let deadline = core.config.deadline;
+        let shared = Arc::new(Shared { core, submissions });
+        Client { view: View { shared, deadline, transaction: None } }
+    }
+
+    /// The same client with another deadline than that of its [`Config`].
+    pub fn with_deadline(&self, deadline: Duration) -> Client {
+        Client { view: View { deadline, ..self.view.clone() } }
     }
 
     /// What was counted since the client was made.
@@ -114,6 +123,7 @@ impl Shared {
         &self,
         requests: Vec<Request>,
         generation: Option<u64>,
+        after: Duration,
     ) -> Result<(Arc<Call>, Vec<Answer>), Error> {
         let limit = self.core.endpoint.payload_max();
         if let Some(request) = requests.iter().find(|r| r.payload.len() > limit) {
@@ -129,27 +139,17 @@ impl Shared {
             return Err(call.error(|_| ErrorKind::Closed));
         }
         self.core.counters.round_trips.add(1);
-        let after = self.core.config.deadline;
-        match time::timeout(after, answers).await {
-            Ok(Ok(answers)) => Ok((call, answers)),
-            Ok(Err(_gone)) => Err(call.error(|_| ErrorKind::Closed)),
-            Err(_elapsed) => Err(call.error(|sent| ErrorKind::TimedOut { sent, after })),
-        }
-    }
-
-    /// Sends one request and waits for its answer.
-    pub(super) async fn one(
-        &self,
-        request: Request,
-        generation: Option<u64>,
-    ) -> Result<(Arc<Call>, Bytes), Error> {
-        let (call, answers) = self.run(vec![request], generation).await?;
-        match answers.into_iter().next().unwrap_or(Err(ErrorKind::Closed)) {
-            Ok(payload) => Ok((call, payload)),
-            Err(kind) => Err(call
-                .requests
-                .first()
-                .map_or_else(|| call.error(|_| ErrorKind::Closed), |request| request.error(kind))),
+        tokio::pin!(answers);
+        loop {
+            let deadline = call.last_progress() + after;
+            match time::timeout_at(deadline, &mut answers).await {
+                Ok(Ok(answers)) => return Ok((call, answers)),
+                Ok(Err(_gone)) => return Err(call.error(|_| ErrorKind::Closed)),
+                Err(_elapsed) if call.last_progress() + after > deadline => {}
+                Err(_elapsed) => {
+                    return Err(call.error(|sent| ErrorKind::TimedOut { sent, after }));
+                }
+            }
         }
     }
 

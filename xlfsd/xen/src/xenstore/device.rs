@@ -2,6 +2,11 @@
 //!
 //! It is not quite a stream of messages, and each of its ways has a line of code here:
 //!
+//! - One request at a time. The kernel (4.11 and later) sends a request from the one buffer of
+//!   the open file, some time after the write returned; a second write before that puts its own
+//!   bytes behind the first one's header, and another node is removed than the one that was
+//!   meant. A reply is the only proof that the buffer is free, so a request without one blocks
+//!   all others, and after [`PATIENCE`] the device is opened anew, for another buffer.
 //! - One write, one message: what follows the first whole message in a write is thrown away.
 //! - Its buffer holds 4096 bytes *with* the header, so a payload has 16 bytes less.
 //! - It never reports that it can be written to, so nobody may wait for that.
@@ -20,6 +25,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::sync::{Arc, mpsc};
 use std::thread;
+use std::time::Duration;
 
 use bytes::BytesMut;
 use nix::errno::Errno;
@@ -32,6 +38,8 @@ use super::error::Code;
 use super::transport::{Step, closed};
 use super::wire::{self, HEADER_LEN};
 
+/// How long a request may hold the device before it is opened anew.
+pub(super) const PATIENCE: Duration = Duration::from_secs(60);
 /// Most bytes of payload the device takes.
 pub(super) const PAYLOAD_MAX: usize = wire::PAYLOAD_MAX - HEADER_LEN;
 

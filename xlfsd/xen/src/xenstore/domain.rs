@@ -11,18 +11,19 @@ impl Client {
     /// `@introduceDomain`. From then on the guest reaches its nodes, so write them first. Only
     /// Dom0 may do this.
     pub async fn introduce(&self, domid: u16, mfn: u64, port: u32) -> Result<(), Error> {
-        self.domain(introduce(domid, mfn, port)).await.map(drop)
+        self.one(introduce(domid, mfn, port)).await.map(drop)
     }
 
     /// Has xenstored let go of a domain, and fire `@releaseDomain`. A domain that was never
     /// introduced, or is gone, gives ENOENT.
     pub async fn release(&self, domid: u16) -> Result<(), Error> {
-        self.domain(release(domid)).await.map(drop)
+        self.one(release(domid)).await.map(drop)
     }
 
     /// Whether xenstored serves this domain.
     pub async fn is_introduced(&self, domid: u16) -> Result<bool, Error> {
-        let payload = self.domain(about(Op::IsIntroduced, Kind::IsDomainIntroduced, domid)).await?;
+        let (_, payload) =
+            self.one(about(Op::IsIntroduced, Kind::IsDomainIntroduced, domid)).await?;
         match strings(&payload).next() {
             Some(b"T") => Ok(true),
             Some(b"F") => Ok(false),
@@ -33,13 +34,9 @@ impl Client {
     /// The directory of a domain's nodes, such as `/local/domain/3`, whether or not there is
     /// such a domain.
     pub async fn domain_path(&self, domid: u16) -> Result<String, Error> {
-        let payload = self.domain(about(Op::DomainPath, Kind::GetDomainPath, domid)).await?;
+        let (_, payload) = self.one(about(Op::DomainPath, Kind::GetDomainPath, domid)).await?;
         let path = strings(&payload).next().and_then(|path| std::str::from_utf8(path).ok());
         path.map(str::to_owned).ok_or_else(|| self.bad_reply(Op::DomainPath, domid, "not a path"))
-    }
-
-    async fn domain(&self, request: Request) -> Result<bytes::Bytes, Error> {
-        Ok(self.shared.one(request, None).await?.1)
     }
 
     fn bad_reply(&self, op: Op, domid: u16, why: &str) -> Error {

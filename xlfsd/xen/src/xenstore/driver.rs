@@ -13,8 +13,6 @@
 //! While there is no connection, calls that nothing was sent of wait in the list, each until
 //! its own deadline.
 
-use std::collections::hash_map::RandomState;
-use std::hash::BuildHasher;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -22,6 +20,7 @@ use std::time::Duration;
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::time::{Instant, timeout_at};
 
+use super::backoff::Backoff;
 use super::call::Submission;
 use super::calls::Calls;
 use super::client::Config;
@@ -32,7 +31,7 @@ use super::transport::Transport;
 use super::watch::Registry;
 
 /// The first and the longest pause between two attempts to connect.
-const PAUSES: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(2));
+const PAUSES: [Duration; 2] = [Duration::from_millis(20), Duration::from_secs(2)];
 
 /// What the callers and the driver share.
 #[derive(Debug)]
@@ -52,7 +51,7 @@ pub(super) async fn run(
     mut incoming: UnboundedReceiver<Submission>,
 ) {
     let mut calls = Calls::default();
-    let mut pause = PAUSES.0;
+    let mut pauses = Backoff::new(PAUSES[0], PAUSES[1]);
     loop {
         let generation = core.generation.fetch_add(1, Ordering::AcqRel) + 1;
         let mut session = Session::new(&core, &mut calls, transport, generation);
@@ -63,8 +62,10 @@ pub(super) async fn run(
         tracing::warn!(endpoint = %core.endpoint.path().display(), why, "lost xenstored");
         calls.lose_connection(&why);
         // A xenstored that ends each connection without a word is not asked again at once.
-        pause = if heard { PAUSES.0 } else { (pause * 2).min(PAUSES.1) };
-        match reopen(&core, &mut calls, &mut incoming, &mut pause).await {
+        if heard {
+            pauses.reset();
+        }
+        match reopen(&core, &mut calls, &mut incoming, &mut pauses).await {
             Some(reopened) => transport = reopened,
             None => return,
         }
@@ -78,10 +79,10 @@ async fn reopen(
     core: &Core,
     calls: &mut Calls,
     incoming: &mut UnboundedReceiver<Submission>,
-    pause: &mut Duration,
+    pauses: &mut Backoff,
 ) -> Option<Transport> {
     loop {
-        let next = Instant::now() + jitter(*pause);
+        let next = Instant::now() + pauses.next();
         while let Ok(submission) = timeout_at(next, incoming.recv()).await {
             calls.admit(submission?);
         }
@@ -90,26 +91,5 @@ async fn reopen(
             Ok(transport) => return Some(transport),
             Err(error) => tracing::debug!(%error, "xenstored is not back yet"),
         }
-        *pause = (*pause * 2).min(PAUSES.1);
-    }
-}
-
-/// Between a half and all of `limit`, differently each time.
-pub(super) fn jitter(limit: Duration) -> Duration {
-    // Each RandomState has keys of its own: randomness enough for this, without a crate.
-    let random = RandomState::new().hash_one(()) % 1024;
-    limit / 2 + limit.mul_f64(random as f64 / 2048.0)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn jitter_stays_within_its_bounds_and_varies() {
-        let limit = Duration::from_millis(100);
-        let all: Vec<Duration> = (0..50).map(|_| jitter(limit)).collect();
-        assert!(all.iter().all(|pause| (limit / 2..=limit).contains(pause)));
-        assert!(all.iter().any(|pause| *pause != all[0]));
     }
 }

@@ -6,6 +6,7 @@
 //! of life, and takes 16 bytes less per message.
 
 use std::io;
+use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 
 use super::device;
@@ -74,6 +75,13 @@ impl Endpoint {
         Err(DiscoverError { tried })
     }
 
+    /// What stands at `path`: a socket, or else a device. Fails when there is nothing.
+    pub fn at(path: impl Into<PathBuf>) -> io::Result<Endpoint> {
+        let path = path.into();
+        let is_socket = path.metadata()?.file_type().is_socket();
+        Ok(if is_socket { Endpoint::Socket(path) } else { Endpoint::Device(path) })
+    }
+
     /// Where it stands in the file system.
     pub fn path(&self) -> &Path {
         match self {
@@ -103,6 +111,16 @@ mod tests {
         let candidates =
             [dir.path().join("absent"), stale, live.clone()].map(Endpoint::Socket).to_vec();
         assert_eq!(Endpoint::first_of(candidates).await.unwrap(), Endpoint::Socket(live));
+    }
+
+    #[tokio::test]
+    async fn a_path_tells_what_it_is() {
+        let dir = tempfile::tempdir().unwrap();
+        let socket = dir.path().join("socket");
+        let _listener = tokio::net::UnixListener::bind(&socket).unwrap();
+        assert_eq!(Endpoint::at(&socket).unwrap(), Endpoint::Socket(socket));
+        assert_eq!(Endpoint::at("/dev/null").unwrap(), Endpoint::Device("/dev/null".into()));
+        assert!(Endpoint::at(dir.path().join("none")).is_err());
     }
 
     #[tokio::test]

@@ -3,8 +3,10 @@
 //! A req_id stays here until its reply comes, even when nobody waits for it any more: a late
 //! reply is then known as such and never taken for another request's. The *window* limits the
 //! requests and bytes that are outstanding, so that xenstored's replies find room and one long
-//! batch does not pile up in its memory. A request whose caller gave up leaves the window, but
-//! only so many of those are allowed before the connection counts as dead.
+//! batch does not pile up in its memory. On the socket, a request whose caller gave up leaves
+//! the window, but only so many of those are allowed before the connection counts as dead. On
+//! the kernel's device there is room for one request, and only its reply makes room for another
+//! (see `device.rs`).
 
 use std::collections::{HashMap, VecDeque};
 
@@ -18,6 +20,15 @@ const REQUESTS_MAX: usize = 128;
 const BYTES_MAX: usize = 64 * 1024;
 /// Most unanswered requests whose callers gave up.
 const ABANDONED_MAX: usize = 4096;
+
+/// How many requests may be outstanding.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Window {
+    /// Many, and those nobody waits for do not count.
+    Wide,
+    /// One.
+    One,
+}
 
 /// Who made a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,8 +50,9 @@ pub(super) struct Waiting {
     abandoned: bool,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct InFlight {
+    window: Window,
     last_req_id: u32,
     waiting: HashMap<u32, Waiting>,
     /// The WATCH and UNWATCH requests among them, oldest first.
@@ -52,10 +64,25 @@ pub(super) struct InFlight {
 }
 
 impl InFlight {
+    pub(super) fn new(window: Window) -> InFlight {
+        InFlight {
+            window,
+            last_req_id: 0,
+            waiting: HashMap::new(),
+            watch_order: VecDeque::new(),
+            requests: 0,
+            bytes: 0,
+            stream: 0,
+        }
+    }
+
     /// Whether the window lets another request out. One that is larger than the window goes
     /// alone.
     pub(super) fn has_room(&self) -> bool {
-        self.requests < REQUESTS_MAX && self.bytes < BYTES_MAX
+        match self.window {
+            Window::Wide => self.requests < REQUESTS_MAX && self.bytes < BYTES_MAX,
+            Window::One => self.waiting.is_empty(),
+        }
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -140,7 +167,7 @@ mod tests {
 
     #[test]
     fn the_window_closes_and_opens() {
-        let mut flight = InFlight::default();
+        let mut flight = InFlight::new(Window::Wide);
         let first = flight.enter(owner(0), Kind::Read, 20);
         for id in 1..128 {
             assert!(flight.has_room());
@@ -149,7 +176,7 @@ mod tests {
         assert!(!flight.has_room(), "128 requests");
         assert_eq!(flight.leave(first).unwrap().owner, owner(0));
         assert!(flight.has_room());
-        let mut flight = InFlight::default();
+        let mut flight = InFlight::new(Window::Wide);
         for id in 0..16 {
             flight.enter(owner(id), Kind::Write, 4096);
         }
@@ -158,7 +185,7 @@ mod tests {
 
     #[test]
     fn an_abandoned_request_leaves_the_window_but_keeps_its_id() {
-        let mut flight = InFlight::default();
+        let mut flight = InFlight::new(Window::Wide);
         let ids: Vec<u32> = (0..128).map(|id| flight.enter(owner(id), Kind::Read, 20)).collect();
         assert!(!flight.abandon(|id| id < 100));
         assert!(flight.has_room());
@@ -169,8 +196,20 @@ mod tests {
     }
 
     #[test]
+    fn the_device_has_room_for_one_request_abandoned_or_not() {
+        let mut flight = InFlight::new(Window::One);
+        assert!(flight.has_room());
+        let id = flight.enter(owner(0), Kind::Read, 20);
+        assert!(!flight.has_room());
+        assert!(!flight.abandon(|_| true));
+        assert!(!flight.has_room());
+        flight.leave(id).unwrap();
+        assert!(flight.has_room());
+    }
+
+    #[test]
     fn too_many_abandoned_requests_are_noticed() {
-        let mut flight = InFlight::default();
+        let mut flight = InFlight::new(Window::Wide);
         for id in 0..4096 {
             flight.enter(owner(id), Kind::Read, 20);
         }
@@ -181,7 +220,7 @@ mod tests {
 
     #[test]
     fn what_did_not_leave_whole_is_known() {
-        let mut flight = InFlight::default();
+        let mut flight = InFlight::new(Window::Wide);
         for id in 0..4 {
             flight.enter(owner(id), Kind::Write, 10);
         }
@@ -197,14 +236,14 @@ mod tests {
 
     #[test]
     fn ids_wrap_without_ever_being_zero() {
-        let mut flight = InFlight { last_req_id: u32::MAX - 1, ..InFlight::default() };
+        let mut flight = InFlight { last_req_id: u32::MAX - 1, ..InFlight::new(Window::Wide) };
         assert_eq!(flight.enter(owner(0), Kind::Read, 1), u32::MAX);
         assert_eq!(flight.enter(owner(1), Kind::Read, 1), 1);
     }
 
     #[test]
     fn the_kernels_replies_match_by_order_and_kind() {
-        let mut flight = InFlight::default();
+        let mut flight = InFlight::new(Window::Wide);
         flight.enter(owner(0), Kind::Unwatch, 1);
         flight.enter(owner(1), Kind::Watch, 1);
         flight.enter(owner(2), Kind::Watch, 1);

@@ -52,7 +52,8 @@
 //!   number is needed first.
 //! - oxenstored (`process.ml`): `do_input` takes one packet and `process_packet` answers it;
 //!   one thread.
-//! - The kernel's device: requests enter the ring in the order of the writes.
+//! - The kernel's device takes one request at a time; there the next one leaves when the answer
+//!   to the last has come, and a batch costs a round trip for each request.
 //!
 //! [`Batch::introduce`] relies on this: the guest must not see its nodes half written.
 //!
@@ -65,6 +66,7 @@
 //! database in memory: after a restart it may be empty, and it is the callers' business to
 //! write again what they need.
 
+mod backoff;
 mod batch;
 mod call;
 mod calls;

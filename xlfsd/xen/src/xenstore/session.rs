@@ -4,20 +4,22 @@
 //! call it belongs to and each event to its watch, and ends when the connection does or when
 //! xenstored sends something that cannot be believed.
 
+use std::collections::VecDeque;
 use std::io;
 use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::mpsc::UnboundedReceiver;
-use tokio::time::{self, MissedTickBehavior};
+use tokio::time::{self, Instant, MissedTickBehavior};
 
 use super::call::{Call, Request, Submission};
 use super::calls::Calls;
+use super::device;
 use super::driver::Core;
 use super::error::{Code, ErrorKind, Op};
-use super::in_flight::{InFlight, Owner, Waiting};
+use super::in_flight::{InFlight, Owner, Waiting, Window};
 use super::transport::{Step, Transport};
-use super::wire::{Decoder, Frame, HEADER_LEN, Kind, strings};
+use super::wire::{Decoder, Frame, HEADER_LEN, Kind, join, strings};
 
 /// How often requests whose callers gave up are looked for.
 const SWEEP: Duration = Duration::from_millis(100);
@@ -39,6 +41,10 @@ pub(super) struct Session<'a> {
     generation: u64,
     decoder: Decoder,
     in_flight: InFlight,
+    /// When the last reply came, or the first request since there was none outstanding left.
+    last_sign: Instant,
+    /// Watches of an earlier connection that are still to be set up on this one.
+    rewatch: VecDeque<(u64, String)>,
     /// Whether xenstored has said anything yet.
     pub(super) heard: bool,
 }
@@ -50,8 +56,17 @@ impl<'a> Session<'a> {
         transport: Transport,
         generation: u64,
     ) -> Session<'a> {
-        let (decoder, in_flight) = Default::default();
-        Session { core, calls, transport, generation, decoder, in_flight, heard: false }
+        Session {
+            in_flight: InFlight::new(transport.window()),
+            rewatch: core.watches.standing().into(),
+            decoder: Decoder::default(),
+            last_sign: Instant::now(),
+            heard: false,
+            core,
+            calls,
+            transport,
+            generation,
+        }
     }
 
     pub(super) async fn run(&mut self, incoming: &mut UnboundedReceiver<Submission>) -> End {
@@ -75,7 +90,6 @@ impl<'a> Session<'a> {
     }
 
     async fn serve(&mut self, incoming: &mut UnboundedReceiver<Submission>) -> io::Result<End> {
-        self.set_up_watches();
         let mut sweep = time::interval(SWEEP);
         sweep.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -98,17 +112,15 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// Sets up the watches of an earlier connection, before anything else: whoever reads after
-    /// the resync then misses no change.
-    fn set_up_watches(&mut self) {
-        for (token, path) in self.core.watches.standing() {
-            let payload = super::wire::join([path.as_str(), token.to_string().as_str()]);
-            self.send(Owner::Rewatch { token }, Kind::Watch, 0, &payload);
-        }
-    }
-
+    /// Sends what the window lets out. Watches of an earlier connection come before anything
+    /// else: whoever reads after the resync then misses no change.
     fn send_what_fits(&mut self) {
         while self.in_flight.has_room() {
+            if let Some((token, path)) = self.rewatch.pop_front() {
+                let payload = join([path.as_str(), token.to_string().as_str()]);
+                self.send(Owner::Rewatch { token }, Kind::Watch, 0, &payload);
+                continue;
+            }
             let Some((id, call, index)) = self.calls.next(self.generation) else { return };
             let Some(Request { kind, tx_id, payload, .. }) = call.requests.get(index) else {
                 continue;
@@ -120,6 +132,9 @@ impl<'a> Session<'a> {
 
     fn send(&mut self, owner: Owner, kind: Kind, tx_id: u32, payload: &[u8]) {
         let bytes = HEADER_LEN + payload.len();
+        if self.in_flight.is_empty() {
+            self.last_sign = Instant::now();
+        }
         let req_id = self.in_flight.enter(owner, kind, bytes);
         match self.transport.push(kind, req_id, tx_id, payload) {
             Some(_) => {
@@ -155,6 +170,7 @@ impl<'a> Session<'a> {
         } else {
             self.in_flight.leave(frame.req_id)
         };
+        self.last_sign = Instant::now();
         let Some(waiting) = waiting else {
             self.core.counters.unknown_replies.add(1);
             return Ok(());
@@ -213,6 +229,9 @@ impl<'a> Session<'a> {
         let calls = &*self.calls;
         if self.in_flight.abandon(|id| !calls.contains(id)) {
             return Err(io::Error::other("it left thousands of requests without an answer"));
+        }
+        if self.transport.window() == Window::One && self.last_sign.elapsed() > device::PATIENCE {
+            return Err(io::Error::other("the device did not answer a request for a minute"));
         }
         Ok(())
     }

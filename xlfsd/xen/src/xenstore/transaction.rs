@@ -7,18 +7,19 @@
 use std::future::Future;
 use std::ops::Deref;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use super::backoff::Backoff;
 use super::call::Request;
 use super::client::Client;
-use super::driver::jitter;
 use super::error::{Code, Error, ErrorKind, Op};
 use super::session::{abort, transaction_id};
 use super::view::View;
 use super::wire::Kind;
 
-/// The longest pause before a transaction that met other writers is tried again.
-const PAUSE_MAX: Duration = Duration::from_millis(50);
+/// The first and the longest pause before a transaction that met other writers is tried again.
+const PAUSES: [Duration; 2] = [Duration::from_millis(1), Duration::from_millis(50)];
 
 /// An open transaction. All operations of [`View`] see, and change, its copy of the tree.
 ///
@@ -31,7 +32,7 @@ pub struct Transaction {
 #[derive(Debug)]
 struct Open {
     view: View,
-    ended: std::sync::atomic::AtomicBool,
+    ended: AtomicBool,
 }
 
 impl Deref for Transaction {
@@ -57,7 +58,7 @@ impl Client {
         E: From<Error>,
     {
         let attempts = self.shared.core.config.transaction_attempts;
-        let mut pause = Duration::from_millis(1);
+        let mut pauses = Backoff::new(PAUSES[0], PAUSES[1]);
         for _ in 0..attempts {
             let transaction = self.begin().await?;
             let value = body(transaction.clone()).await?;
@@ -65,8 +66,7 @@ impl Client {
                 Ok(()) => return Ok(value),
                 Err(error) if error.code() == Some(&Code::Again) => {
                     self.shared.core.counters.transaction_conflicts.add(1);
-                    tokio::time::sleep(jitter(pause)).await;
-                    pause = (pause * 2).min(PAUSE_MAX);
+                    tokio::time::sleep(pauses.next()).await;
                 }
                 Err(error) => return Err(error.into()),
             }
@@ -77,13 +77,13 @@ impl Client {
     /// Starts a transaction that the caller commits, once, with [`Transaction::commit`].
     pub async fn begin(&self) -> Result<Transaction, Error> {
         let request = Request::new(Op::Transaction, Kind::TransactionStart, "/", [""]);
-        let (call, payload) = self.shared.one(request, None).await?;
+        let (call, payload) = self.one(request).await?;
         let tx_id = transaction_id(&payload).ok_or_else(|| {
             failure(ErrorKind::BadReply { why: "no transaction's number".to_owned() })
         })?;
         self.shared.core.counters.transactions.add(1);
         let transaction = Some((tx_id, call.generation()));
-        let view = View { shared: Arc::clone(&self.shared), transaction };
+        let view = View { transaction, ..View::clone(self) };
         Ok(Transaction { open: Arc::new(Open { view, ended: false.into() }) })
     }
 }
@@ -92,7 +92,7 @@ impl Transaction {
     /// Makes the changes visible to all. EAGAIN means that other writers were faster and
     /// nothing has changed.
     pub async fn commit(self) -> Result<(), Error> {
-        let Some((tx_id, generation)) = self.transaction else {
+        let Some((tx_id, _)) = self.transaction else {
             return Err(failure(ErrorKind::Closed));
         };
         let mut request = Request::new(Op::Transaction, Kind::TransactionEnd, "/", ["T"]);
@@ -100,10 +100,10 @@ impl Transaction {
         // Whatever comes of it, xenstored has ended the transaction: a second end would be an
         // error, and on the device of old kernels worse. What is never sent ends with the
         // connection, or below.
-        self.open.ended.store(true, std::sync::atomic::Ordering::Release);
-        let result = self.shared.one(request, Some(generation)).await;
+        self.open.ended.store(true, Ordering::Release);
+        let result = self.one(request).await;
         if let Err(Error { kind: ErrorKind::TimedOut { sent: false, .. }, .. }) = result {
-            self.open.ended.store(false, std::sync::atomic::Ordering::Release);
+            self.open.ended.store(false, Ordering::Release);
         }
         result.map(drop)
     }

@@ -14,6 +14,7 @@ use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use super::device::Device;
 use super::endpoint::Endpoint;
 use super::error::Code;
+use super::in_flight::Window;
 use super::wire::{self, Kind};
 
 /// A connection to xenstored.
@@ -88,6 +89,14 @@ impl Transport {
         match self {
             Transport::Socket(socket) => Some(socket.written_before + socket.written as u64),
             Transport::Device(_) => None,
+        }
+    }
+
+    /// How many requests may be outstanding here.
+    pub(super) fn window(&self) -> Window {
+        match self {
+            Transport::Socket(_) => Window::Wide,
+            Transport::Device(_) => Window::One,
         }
     }
 

@@ -1,11 +1,12 @@
 //! The operations on nodes, the same outside and inside of a transaction.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 
 use super::batch::Batch;
-use super::call::{Answer, Request};
+use super::call::{Answer, Call, Request};
 use super::client::Shared;
 use super::error::{Code, Error, ErrorKind, Op};
 use super::path::check_node;
@@ -19,44 +20,44 @@ const LISTINGS_MAX: u32 = 8;
 ///
 /// Paths are absolute. Values are bytes: what a guest may write is read with a limit
 /// ([`View::read_str`]) and believed by nobody. Every operation ends within the deadline of
-/// [`Config`](super::Config). Futures can be dropped at any time; what was not sent by then is
-/// never sent.
+/// [`Config`](super::Config). Futures can be dropped at any time; what was not handed to the
+/// connection by then is never sent.
 #[derive(Clone, Debug)]
 pub struct View {
     pub(super) shared: Arc<Shared>,
+    pub(super) deadline: Duration,
     /// Number and connection of the transaction.
     pub(super) transaction: Option<(u32, u64)>,
 }
 
 impl View {
-    pub(super) fn new(shared: Arc<Shared>) -> View {
-        View { shared, transaction: None }
-    }
-
+    /// Sends requests in order and waits for all their answers: one round trip.
     pub(super) async fn run(
         &self,
         mut requests: Vec<Request>,
-    ) -> Result<(Arc<super::call::Call>, Vec<Answer>), Error> {
+    ) -> Result<(Arc<Call>, Vec<Answer>), Error> {
         let (tx_id, generation) = self.transaction.unzip();
         for request in &mut requests {
-            // xenstored looks at the transaction of every request but WATCH, and INTRODUCE and
-            // its kind have no business in one.
+            // INTRODUCE and its kind have no business in a transaction, even from a batch.
             if request.kind.is_about_nodes() {
                 request.tx_id = tx_id.unwrap_or(0);
             }
         }
-        self.shared.run(requests, generation).await
+        self.shared.run(requests, generation, self.deadline).await
     }
 
-    async fn one(&self, mut request: Request) -> Result<Bytes, Error> {
-        let (tx_id, generation) = self.transaction.unzip();
-        request.tx_id = tx_id.unwrap_or(0);
-        Ok(self.shared.one(request, generation).await?.1)
+    /// Sends one request and waits for its answer.
+    pub(super) async fn one(&self, request: Request) -> Result<(Arc<Call>, Bytes), Error> {
+        let (call, answers) = self.run(vec![request]).await?;
+        match answers.into_iter().next().unwrap_or(Err(ErrorKind::Closed)) {
+            Ok(payload) => Ok((call, payload)),
+            Err(kind) => Err(call.error(|_| kind)),
+        }
     }
 
     async fn node(&self, op: Op, kind: Kind, path: &str) -> Result<Bytes, Error> {
         check(op, path)?;
-        self.one(Request::new(op, kind, path, [path])).await
+        Ok(self.one(Request::new(op, kind, path, [path])).await?.1)
     }
 
     /// The value of a node, at most 4096 bytes.
@@ -144,7 +145,7 @@ impl View {
             let offset = list.len().to_string();
             let arguments = [path, offset.as_str()];
             let request = Request::new(Op::Directory, Kind::DirectoryPart, path, arguments);
-            let mut count = self.one(request).await?;
+            let mut count = self.one(request).await?.1;
             let end = count
                 .iter()
                 .position(|byte| *byte == 0)

@@ -10,6 +10,8 @@ mod cache;
 #[path = "../kernel_images/mod.rs"]
 mod kernel_images;
 mod lies;
+#[cfg(feature = "real-kernels")]
+mod real;
 mod roles;
 mod sandbox;
 mod work;
@@ -44,6 +46,8 @@ const TESTS: &[Test] = &[
     ("a_cancelled_parse_leaves_nothing", cache::a_cancelled_parse_leaves_nothing),
     ("leftovers_are_swept", cache::leftovers_are_swept),
     ("a_known_digest_is_believed", cache::a_known_digest_is_believed),
+    #[cfg(feature = "real-kernels")]
+    ("a_distributions_kernel", real::a_distributions_kernel),
 ];
 
 fn main() -> ExitCode {

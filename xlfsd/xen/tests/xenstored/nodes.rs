@@ -205,7 +205,7 @@ async fn long_paths() {
     assert!(matches!(error.kind, ErrorKind::BadPath { .. }));
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn clones_and_clients_work_side_by_side() {
     let server = Server::start();
     let one = server.client().await;

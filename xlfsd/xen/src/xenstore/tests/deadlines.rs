@@ -7,10 +7,9 @@ use super::*;
 #[tokio::test]
 async fn a_late_answer_is_not_mistaken_for_another() {
     let listener = Listener::new();
-    let (client, mut peer) = listener.client(hasty()).await;
-    let error = client.read("/slow").await.unwrap_err();
-    let after = Duration::from_millis(200);
-    assert_eq!(error.kind, ErrorKind::TimedOut { sent: true, after });
+    let (client, mut peer) = listener.client(Config::default()).await;
+    let error = client.with_deadline(SHORT).read("/slow").await.unwrap_err();
+    assert_eq!(error.kind, ErrorKind::TimedOut { sent: true, after: SHORT });
     let slow = peer.request().await;
     let play = async {
         let request = peer.request().await;
@@ -25,17 +24,36 @@ async fn a_late_answer_is_not_mistaken_for_another() {
 }
 
 #[tokio::test]
+async fn a_batch_that_gets_on_is_given_time() {
+    let listener = Listener::new();
+    let deadline = Duration::from_millis(1500);
+    let (client, mut peer) = listener.client(Config { deadline, ..Config::default() }).await;
+    let play = async {
+        for _ in 0..8 {
+            let request = peer.request().await;
+            tokio::time::sleep(deadline / 6).await;
+            peer.ok(&request).await;
+        }
+    };
+    let writes = client.write_many((0..10).map(|n| (format!("/{n}"), "")));
+    let (result, ()) = tokio::join!(writes, play);
+    let error = result.unwrap_err();
+    assert_eq!(error.path, "/8", "eight took longer than the deadline, together");
+    assert!(error.may_have_happened(), "{error}");
+}
+
+#[tokio::test]
 async fn a_silent_peer_does_not_close_the_window_for_ever() {
     let listener = Listener::new();
-    let (client, mut peer) = listener.client(hasty()).await;
+    let (client, mut peer) = listener.client(Config::default()).await;
     // Fills the window; the rest never leaves.
-    let error = client.read_many(vec!["/a"; 500]).await.unwrap_err();
+    let error = client.with_deadline(SHORT).read_many(vec!["/a"; 500]).await.unwrap_err();
     assert!(error.may_have_happened());
     for _ in 0..128 {
         peer.request().await;
     }
     let serve = tokio::spawn(async move { peer.echo().await });
-    soon("an answer", async { while client.read("/b").await.is_err() {} }).await;
+    client.read("/b").await.unwrap();
     assert_eq!(client.stats().reconnects, 0);
     drop(client);
     let served = soon("the end", serve).await.unwrap();
@@ -65,8 +83,8 @@ async fn a_peer_that_never_answers_is_left_in_the_end() {
 #[tokio::test]
 async fn a_transaction_whose_start_is_answered_late_is_aborted() {
     let listener = Listener::new();
-    let (client, mut peer) = listener.client(hasty()).await;
-    assert!(client.begin().await.unwrap_err().may_have_happened());
+    let (client, mut peer) = listener.client(Config::default()).await;
+    assert!(client.with_deadline(SHORT).begin().await.unwrap_err().may_have_happened());
     let start = peer.request().await;
     assert_eq!(start.kind, Kind::TransactionStart);
     peer.send(Kind::TransactionStart, start.req_id, b"77\0").await;
@@ -77,7 +95,8 @@ async fn a_transaction_whose_start_is_answered_late_is_aborted() {
 #[tokio::test]
 async fn a_commit_without_an_answer_may_have_happened_and_is_not_aborted() {
     let listener = Listener::new();
-    let (client, mut peer) = listener.client(hasty()).await;
+    let (client, mut peer) = listener.client(Config::default()).await;
+    let client = client.with_deadline(Duration::from_secs(2));
     let (transaction, ()) = tokio::join!(client.begin(), async {
         let start = peer.request().await;
         peer.send(Kind::TransactionStart, start.req_id, b"5\0").await;

@@ -58,10 +58,8 @@ impl Listener {
     }
 }
 
-/// A client with a short deadline, for tests in which it passes.
-fn hasty() -> Config {
-    Config { deadline: Duration::from_millis(200), ..Config::default() }
-}
+/// The deadline of calls that are meant to miss it.
+const SHORT: Duration = Duration::from_millis(200);
 
 /// One connection, seen from xenstored.
 struct Peer {
@@ -130,4 +128,23 @@ impl Peer {
 fn argument(request: &Frame, index: usize) -> String {
     let argument = super::wire::strings(&request.payload).nth(index).unwrap();
     String::from_utf8(argument.to_vec()).unwrap()
+}
+
+/// Everything can be used from any task: fails to compile when it cannot.
+#[test]
+fn all_of_it_is_send() {
+    fn send<T: Send>(_: impl FnOnce(&'static Client) -> T) {}
+    fn shared<T: Send + Sync + 'static>() {}
+    shared::<Client>();
+    shared::<super::Transaction>();
+    shared::<super::Watch>();
+    shared::<super::WatchSet<u16>>();
+    send(|client| client.read("/"));
+    send(|client| client.write("/", ""));
+    send(|client| client.directory("/"));
+    send(|client| client.read_many(["/"]));
+    send(|client| client.write_many([("/", "")]));
+    send(|client| client.batch().mkdir("/").run());
+    send(|client| client.watch("/"));
+    send(|client| client.transaction(|tx| async move { tx.mkdir("/").await }));
 }

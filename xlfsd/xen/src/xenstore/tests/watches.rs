@@ -107,8 +107,8 @@ async fn a_watch_that_cannot_be_set_up_again_says_so() {
 #[tokio::test]
 async fn a_cancelled_watch_is_taken_back() {
     let listener = Listener::new();
-    let (client, mut peer) = listener.client(hasty()).await;
-    let error = client.watch("/slow").await.unwrap_err();
+    let (client, mut peer) = listener.client(Config::default()).await;
+    let error = client.with_deadline(SHORT).watch("/slow").await.unwrap_err();
     assert!(error.may_have_happened(), "{error}");
     let request = peer.request().await;
     assert_eq!(request.kind, Kind::Watch);

@@ -64,7 +64,7 @@ impl Standing {
         let standing = Standing { shared, path: path.to_owned(), token };
         let mut request = standing.request(Op::Watch, Kind::Watch);
         request.token = Some(token);
-        standing.shared.one(request, None).await?;
+        client.one(request).await?;
         Ok(standing)
     }
 

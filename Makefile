@@ -1,0 +1,42 @@
+# The commands of the README. Everything that they download or make is under
+# target/ (XLFS_LAB_CACHE moves the lab's part of it).
+
+CARGO ?= cargo
+TARGET := target/x86_64-unknown-linux-gnu
+LAB := $(TARGET)/release/lab
+export XLFS_LAB_CACHE ?= $(CURDIR)/target/lab
+
+.PHONY: all install-missing build demo test unit conformance e2e bench lint clean-lab
+
+all: build
+
+# What a Debian machine needs to build xlfs and to run its lab.
+install-missing:
+	@tests/install-missing
+
+build: install-missing
+	$(CARGO) build --release --workspace --bins
+
+# Boots real Xen, makes a guest, shows it, and gives a Dom0 shell on a terminal.
+demo: build
+	$(LAB) demo
+
+# Everything: what needs no Xen, the real xenstored, and real Xen in QEMU.
+test: install-missing unit conformance e2e
+
+unit:
+	$(CARGO) test --workspace
+
+conformance: build
+	XLFS_LAB=$(LAB) tests/conformance
+
+e2e: build
+	$(LAB) e2e
+
+# xlfs beside xl on the same Xen, the same guest, in one run.
+bench: build
+	$(LAB) bench
+
+lint:
+	$(CARGO) fmt --check
+	$(CARGO) clippy --workspace --all-targets -- -D warnings

@@ -1,0 +1,176 @@
+//! `lab`: the lab at the command line, and (as `lab agent`) its end in Dom0.
+
+mod booted;
+mod options;
+mod terminal;
+
+use std::error::Error;
+use std::io::{self, Read, Write};
+use std::path::Path;
+use std::process::ExitCode;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use clap::Parser;
+use xlfs_tests::agent;
+use xlfs_tests::dom0::{Stdin, Stream};
+use xlfs_tests::e2e::{SCENARIOS, Scenario};
+use xlfs_tests::pieces::{self, Choice};
+
+use options::{AgentVerb, Boot, Line, Verb};
+
+type Failure = Box<dyn Error + Send + Sync>;
+
+fn main() -> ExitCode {
+    match act(Line::parse().verb) {
+        Ok(code) => code,
+        Err(error) => {
+            explain(error.as_ref());
+            // Apart from what the command itself may return.
+            ExitCode::from(125)
+        }
+    }
+}
+
+fn explain(error: &(dyn Error + 'static)) {
+    eprintln!("lab: {error}");
+    let mut cause = error.source();
+    while let Some(next) = cause {
+        eprintln!("  because {next}");
+        cause = next.source();
+    }
+}
+
+fn act(verb: Verb) -> Result<ExitCode, Failure> {
+    match verb {
+        Verb::Run { boot, get, stdin, command } => run(boot, &get, stdin, command),
+        Verb::Shell { boot } => shell(boot),
+        Verb::Serve { boot } => {
+            let dom0 = boot.boot("serve")?;
+            while dom0.ended().is_none() {
+                thread::sleep(Duration::from_millis(500));
+            }
+            Ok(ExitCode::SUCCESS)
+        }
+        Verb::Pieces { choice, json, refresh } => show_pieces(&choice.choice(), json, refresh),
+        Verb::E2e { list, names } => e2e(list, &names),
+        Verb::Agent { verb: AgentVerb::Serve { port } } => {
+            agent::serve(port.as_deref())?;
+            Ok(ExitCode::SUCCESS)
+        }
+    }
+}
+
+fn run(
+    boot: Boot,
+    get: &[(String, String)],
+    stdin: bool,
+    command: Vec<String>,
+) -> Result<ExitCode, Failure> {
+    let dom0 = boot.boot("run")?;
+    let order = dom0.command(command);
+    let process = if stdin { order.open_stdin().spawn()? } else { order.spawn()? };
+    if stdin {
+        feed_from_stdin(process.stdin());
+    }
+    let output = process.stream(print)?;
+    for (from, to) in get {
+        dom0.get(from, Path::new(to))?;
+    }
+    Ok(ExitCode::from(u8::try_from(output.shell_status()).unwrap_or(u8::MAX)))
+}
+
+fn shell(boot: Boot) -> Result<ExitCode, Failure> {
+    let dom0 = boot.boot("shell")?;
+    let (columns, rows) = terminal::size();
+    let term = std::env::var("TERM").unwrap_or_else(|_| "vt100".to_owned());
+    let process = dom0
+        .command(["/bin/sh", "-l"])
+        .env("TERM", &term)
+        .env("PS1", "dom0:\\w# ")
+        .terminal(columns, rows)
+        .spawn()?;
+    terminal::make_raw();
+    feed_from_stdin(process.stdin());
+    let output = process.stream(print);
+    terminal::restore();
+    Ok(ExitCode::from(u8::try_from(output?.shell_status()).unwrap_or(u8::MAX)))
+}
+
+fn print(stream: Stream, bytes: &[u8]) {
+    // A reader that has gone wants no more output.
+    let _ = match stream {
+        Stream::Stdout => io::stdout().write_all(bytes).and_then(|()| io::stdout().flush()),
+        Stream::Stderr => io::stderr().write_all(bytes),
+    };
+}
+
+fn feed_from_stdin(stdin: Stdin) {
+    thread::spawn(move || {
+        let mut chunk = [0; 4096];
+        loop {
+            let length = io::stdin().read(&mut chunk).unwrap_or(0);
+            let part = chunk.get(..length).unwrap_or_default();
+            let sent = if part.is_empty() { stdin.close() } else { stdin.write(part) };
+            if sent.is_err() || part.is_empty() {
+                return;
+            }
+        }
+    });
+}
+
+fn show_pieces(choice: &Choice, json: bool, refresh: bool) -> Result<ExitCode, Failure> {
+    let pieces = pieces::gather(choice, refresh)?;
+    if json {
+        println!("{}", serde_json::to_string_pretty(&pieces)?);
+        return Ok(ExitCode::SUCCESS);
+    }
+    for (name, path) in [
+        ("hypervisor", &pieces.hypervisor),
+        ("dom0-kernel", &pieces.dom0_kernel),
+        ("dom0-modules", &pieces.dom0_modules),
+        ("guest-kernel", &pieces.guest_kernel),
+        ("guest-modules", &pieces.guest_modules),
+        ("busybox", &pieces.busybox),
+        ("xenstored", &pieces.xenstored),
+    ] {
+        println!("{name:14}{}", path.display());
+    }
+    for path in &pieces.xl {
+        println!("{:14}{}", "benchmark", path.display());
+    }
+    for (name, version) in &pieces.packages {
+        println!("{:14}{name} {version}", "package");
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn e2e(list: bool, names: &[String]) -> Result<ExitCode, Failure> {
+    if list {
+        for scenario in SCENARIOS {
+            println!("{:16}{}", scenario.name, scenario.about);
+        }
+        return Ok(ExitCode::SUCCESS);
+    }
+    let mut chosen: Vec<&Scenario> = Vec::new();
+    for name in names {
+        let found = SCENARIOS.iter().find(|scenario| scenario.name == name);
+        chosen.push(found.ok_or_else(|| format!("no scenario {name}; see lab e2e --list"))?);
+    }
+    if names.is_empty() {
+        chosen = SCENARIOS.iter().collect();
+    }
+    let mut failed = 0;
+    for scenario in chosen {
+        let start = Instant::now();
+        match (scenario.run)() {
+            Ok(()) => println!("ok      {} ({:.1?})", scenario.name, start.elapsed()),
+            Err(error) => {
+                failed += 1;
+                println!("FAILED  {} ({:.1?})", scenario.name, start.elapsed());
+                explain(&error);
+            }
+        }
+    }
+    Ok(if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}

@@ -1,0 +1,195 @@
+//! `DomainService`: from messages to the guests' operations and back.
+
+use std::time::Duration;
+
+use tonic::{Request, Response, Status};
+use xlfs_proto::v1::domain_service_server::DomainService;
+use xlfs_proto::v1::{
+    CreateDomainRequest, DeleteDomainRequest, DestroyDomainRequest, Domain, DomainState, EndAction,
+    GetDomainRequest, ListDomainsRequest, ListDomainsResponse, OperationReply, PauseDomainRequest,
+    RebootDomainRequest, ShutdownDomainRequest, StartDomainRequest, UnpauseDomainRequest,
+    WaitDomainRequest,
+};
+
+use crate::domain::{Accepted, CreateRequest, Guests, PolicyChange, SHUTDOWN, WaitRequest};
+use crate::problem::Problem;
+use crate::template;
+
+/// The longest time that a caller may ask for: a week.
+const MAX_TIMEOUT: Duration = Duration::from_secs(7 * 24 * 3600);
+
+/// The service.
+#[derive(Debug)]
+pub(super) struct Domains {
+    guests: Guests,
+}
+
+impl Domains {
+    pub(super) fn new(guests: Guests) -> Self {
+        Self { guests }
+    }
+}
+
+fn reply(accepted: Accepted, dry_run: bool) -> Response<OperationReply> {
+    let changed = accepted.task.is_some() || (dry_run && !accepted.plan.is_empty());
+    Response::new(OperationReply {
+        task: accepted.task,
+        plan: accepted.plan.into_iter().map(Into::into).collect(),
+        changed,
+        summary: accepted.summary,
+    })
+}
+
+fn timeout(given: Option<prost_types::Duration>) -> Result<Option<Duration>, Problem> {
+    let Some(given) = given else { return Ok(None) };
+    match Duration::try_from(given) {
+        Ok(timeout) if timeout <= MAX_TIMEOUT => Ok(Some(timeout)),
+        _ => Err(Problem::invalid_field("BAD_TIMEOUT", "timeout", "must be from 0 to a week")),
+    }
+}
+
+fn action(number: i32) -> Result<Option<template::EndAction>, Problem> {
+    match EndAction::try_from(number) {
+        Ok(EndAction::Unspecified) => Ok(None),
+        Ok(EndAction::Destroy) => Ok(Some(template::EndAction::Destroy)),
+        Ok(EndAction::Restart) => Ok(Some(template::EndAction::Restart)),
+        Ok(EndAction::Preserve) => Ok(Some(template::EndAction::Preserve)),
+        Err(_) => Err(Problem::invalid_field(
+            "BAD_POLICY",
+            "end_policy",
+            "must be destroy, restart or preserve",
+        )),
+    }
+}
+
+#[tonic::async_trait]
+impl DomainService for Domains {
+    async fn list_domains(
+        &self,
+        _: Request<ListDomainsRequest>,
+    ) -> Result<Response<ListDomainsResponse>, Status> {
+        let listing = self.guests.list().await;
+        let problem = listing.problem.map(|problem| format!("{problem:#}"));
+        Ok(Response::new(ListDomainsResponse {
+            domains: listing.domains,
+            hypervisor_problem: problem.unwrap_or_default(),
+        }))
+    }
+
+    async fn get_domain(
+        &self,
+        request: Request<GetDomainRequest>,
+    ) -> Result<Response<Domain>, Status> {
+        Ok(Response::new(self.guests.show(&request.get_ref().name).await?))
+    }
+
+    async fn create_domain(
+        &self,
+        request: Request<CreateDomainRequest>,
+    ) -> Result<Response<OperationReply>, Status> {
+        let request = request.into_inner();
+        let policy = request.end_policy.unwrap_or_default();
+        let policy = PolicyChange {
+            on_poweroff: action(policy.on_poweroff)?,
+            on_reboot: action(policy.on_reboot)?,
+            on_crash: action(policy.on_crash)?,
+        };
+        let dry_run = request.dry_run;
+        let create = CreateRequest {
+            name: request.name,
+            template: request.template,
+            parameters: request.parameters,
+            memory_mib: request.memory_mib,
+            vcpus: request.vcpus,
+            policy,
+            start: !request.no_start,
+            paused: request.paused,
+            dry_run,
+        };
+        Ok(reply(self.guests.create(create).await?, dry_run))
+    }
+
+    async fn start_domain(
+        &self,
+        request: Request<StartDomainRequest>,
+    ) -> Result<Response<OperationReply>, Status> {
+        let StartDomainRequest { name, paused, dry_run } = request.into_inner();
+        Ok(reply(self.guests.start(&name, paused, dry_run).await?, dry_run))
+    }
+
+    async fn shutdown_domain(
+        &self,
+        request: Request<ShutdownDomainRequest>,
+    ) -> Result<Response<OperationReply>, Status> {
+        let request = request.into_inner();
+        let time = timeout(request.timeout)?.unwrap_or(SHUTDOWN);
+        let dry_run = request.dry_run;
+        let accepted = self.guests.shutdown(&request.name, time, request.force, dry_run).await?;
+        Ok(reply(accepted, dry_run))
+    }
+
+    async fn reboot_domain(
+        &self,
+        request: Request<RebootDomainRequest>,
+    ) -> Result<Response<OperationReply>, Status> {
+        let request = request.into_inner();
+        let time = timeout(request.timeout)?.unwrap_or(SHUTDOWN);
+        let accepted = self.guests.reboot(&request.name, time, request.dry_run).await?;
+        Ok(reply(accepted, request.dry_run))
+    }
+
+    async fn pause_domain(
+        &self,
+        request: Request<PauseDomainRequest>,
+    ) -> Result<Response<OperationReply>, Status> {
+        let PauseDomainRequest { name, dry_run } = request.into_inner();
+        Ok(reply(self.guests.pause(&name, dry_run).await?, dry_run))
+    }
+
+    async fn unpause_domain(
+        &self,
+        request: Request<UnpauseDomainRequest>,
+    ) -> Result<Response<OperationReply>, Status> {
+        let UnpauseDomainRequest { name, dry_run } = request.into_inner();
+        Ok(reply(self.guests.unpause(&name, dry_run).await?, dry_run))
+    }
+
+    async fn destroy_domain(
+        &self,
+        request: Request<DestroyDomainRequest>,
+    ) -> Result<Response<OperationReply>, Status> {
+        let DestroyDomainRequest { name, dry_run } = request.into_inner();
+        Ok(reply(self.guests.destroy(&name, dry_run).await?, dry_run))
+    }
+
+    async fn delete_domain(
+        &self,
+        request: Request<DeleteDomainRequest>,
+    ) -> Result<Response<OperationReply>, Status> {
+        let DeleteDomainRequest { name, force, dry_run } = request.into_inner();
+        Ok(reply(self.guests.delete(&name, force, dry_run).await?, dry_run))
+    }
+
+    async fn wait_domain(
+        &self,
+        request: Request<WaitDomainRequest>,
+    ) -> Result<Response<Domain>, Status> {
+        let request = request.into_inner();
+        let states: Vec<DomainState> = request.states().collect();
+        if states.is_empty() && request.console_contains.is_empty() {
+            let problem = Problem::invalid_field(
+                "NOTHING_TO_WAIT_FOR",
+                "states",
+                "name a state or a text on the console",
+            );
+            return Err(problem.into());
+        }
+        let wait = WaitRequest {
+            states,
+            timeout: timeout(request.timeout)?,
+            console_contains: request.console_contains.into_bytes(),
+            name: request.name,
+        };
+        Ok(Response::new(self.guests.wait(wait).await?))
+    }
+}

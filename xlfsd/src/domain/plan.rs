@@ -1,0 +1,181 @@
+//! From what is observed and what is wanted to a list of steps. Pure.
+
+use std::time::Duration;
+
+use super::steps::{Ask, Step};
+
+/// What an operation is to reach.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Goal {
+    /// A new guest; it runs unless `start` is false.
+    Defined { start: bool, paused: bool },
+    /// A domain runs the guest.
+    Running { paused: bool },
+    /// The guest has shut itself down, and its domain is gone.
+    Down { timeout: Duration, force: bool },
+    /// The guest has shut itself down and runs anew.
+    Rebooted { timeout: Duration },
+    /// The domain is gone, whatever the guest thinks of it.
+    Gone,
+    /// The domain, which has ended, is gone and built anew.
+    Restarted,
+    /// The guest is forgotten, with its domain.
+    Forgotten,
+    /// The vCPUs stand still.
+    Paused,
+    /// The vCPUs run.
+    Unpaused,
+}
+
+/// What there is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct World {
+    /// A domain of the guest exists.
+    pub domain: bool,
+    /// That domain has ended by itself: there is nobody to ask to shut down.
+    pub ended: bool,
+}
+
+/// The steps from `world` to `goal`. Each is skipped when what it would do is
+/// true already, so that a plan may be run again after a crash of the daemon.
+pub(super) fn plan(world: World, goal: Goal) -> Vec<Step> {
+    let mut steps = Vec::new();
+    match goal {
+        Goal::Defined { start, paused } => {
+            steps.push(Step::Define);
+            if start {
+                build(&mut steps, paused);
+            }
+        }
+        Goal::Running { paused } => {
+            take_down(&mut steps, world);
+            build(&mut steps, paused);
+        }
+        Goal::Down { timeout, force } => {
+            ask(&mut steps, world, Ask::Poweroff, timeout, force);
+            take_down(&mut steps, world);
+        }
+        Goal::Rebooted { timeout } => {
+            ask(&mut steps, world, Ask::Reboot, timeout, false);
+            take_down(&mut steps, world);
+            build(&mut steps, false);
+        }
+        Goal::Restarted => {
+            take_down(&mut steps, world);
+            build(&mut steps, false);
+        }
+        Goal::Gone => take_down(&mut steps, world),
+        Goal::Forgotten => {
+            take_down(&mut steps, world);
+            steps.push(Step::Forget);
+        }
+        Goal::Paused => steps.push(Step::Pause),
+        Goal::Unpaused => steps.push(Step::Unpause),
+    }
+    steps
+}
+
+fn build(steps: &mut Vec<Step>, paused: bool) {
+    steps.extend([
+        Step::ReserveMemory,
+        Step::PrepareKernel,
+        Step::CreateDomain,
+        Step::PopulateMemory,
+        Step::LoadKernel,
+        Step::Publish,
+        Step::AttachConsole,
+    ]);
+    if !paused {
+        steps.push(Step::Unpause);
+    }
+}
+
+fn ask(steps: &mut Vec<Step>, world: World, ask: Ask, timeout: Duration, force: bool) {
+    if world.domain && !world.ended {
+        steps.push(Step::AskGuest(ask));
+        steps.push(Step::AwaitEnd { timeout, force });
+    }
+}
+
+fn take_down(steps: &mut Vec<Step>, world: World) {
+    if world.domain {
+        steps.extend([Step::DetachConsole, Step::DestroyDomain, Step::Withdraw]);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NONE: World = World { domain: false, ended: false };
+    const RUNS: World = World { domain: true, ended: false };
+    const ENDED: World = World { domain: true, ended: true };
+    const TIMEOUT: Duration = Duration::from_secs(1);
+
+    fn names(world: World, goal: Goal) -> Vec<&'static str> {
+        plan(world, goal).iter().map(Step::name).collect()
+    }
+
+    #[test]
+    fn a_create_defines_then_builds_then_runs() {
+        let steps = names(NONE, Goal::Defined { start: true, paused: false });
+        assert_eq!(
+            steps,
+            [
+                "define-guest",
+                "reserve-memory",
+                "prepare-kernel",
+                "create-domain",
+                "populate-memory",
+                "load-kernel",
+                "publish-nodes",
+                "attach-console",
+                "unpause-domain"
+            ]
+        );
+        assert_eq!(names(NONE, Goal::Defined { start: false, paused: false }), ["define-guest"]);
+        assert!(!names(NONE, Goal::Running { paused: true }).contains(&"unpause-domain"));
+    }
+
+    #[test]
+    fn a_guest_that_ended_is_not_asked() {
+        let down = Goal::Down { timeout: TIMEOUT, force: false };
+        assert_eq!(
+            names(RUNS, down),
+            ["ask-guest", "await-end", "detach-console", "destroy-domain", "withdraw-nodes"]
+        );
+        assert_eq!(names(ENDED, down), ["detach-console", "destroy-domain", "withdraw-nodes"]);
+        assert!(names(NONE, down).is_empty());
+    }
+
+    #[test]
+    fn a_reboot_takes_down_before_it_builds() {
+        let steps = names(RUNS, Goal::Rebooted { timeout: TIMEOUT });
+        let at = |name| steps.iter().position(|s| *s == name).unwrap();
+        assert!(at("await-end") < at("destroy-domain"));
+        assert!(at("withdraw-nodes") < at("reserve-memory"));
+    }
+
+    /// Plans are the same for the same input, and no step comes twice.
+    #[test]
+    fn no_step_comes_twice() {
+        let goals = [
+            Goal::Defined { start: true, paused: false },
+            Goal::Running { paused: false },
+            Goal::Down { timeout: TIMEOUT, force: true },
+            Goal::Rebooted { timeout: TIMEOUT },
+            Goal::Gone,
+            Goal::Restarted,
+            Goal::Forgotten,
+        ];
+        for goal in goals {
+            for world in [NONE, RUNS, ENDED] {
+                let steps = names(world, goal);
+                let mut unique = steps.clone();
+                unique.sort_unstable();
+                unique.dedup();
+                assert_eq!(unique.len(), steps.len(), "{goal:?} from {world:?}");
+            }
+        }
+    }
+}

@@ -1,0 +1,217 @@
+//! What the user asked for: one file a guest, whole or not at all.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::durable::{self, FileError, UNFINISHED};
+use crate::event::EventBus;
+use crate::image::Digest;
+use crate::quarantine::quarantine;
+use crate::template::EndPolicy;
+use crate::toml_file::{self, TomlFileError};
+
+/// An operation that a guest is in the middle of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Work {
+    Create,
+    Start,
+    Shutdown,
+    Reboot,
+    Restart,
+    Destroy,
+    /// Removing the domain of a guest that ended by itself.
+    Cleanup,
+    Delete,
+}
+
+/// How a guest's last domain ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LastEnd {
+    /// Such as "poweroff" or "crash".
+    pub cause: String,
+    /// Milliseconds since 1970.
+    pub at_ms: u64,
+}
+
+/// A guest as its user defined it, and the operation it is in the middle of.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GuestRecord {
+    /// Of this file; there is only 1 so far.
+    pub format: u32,
+    pub name: String,
+    pub uuid: Uuid,
+    pub template: String,
+    pub template_version: String,
+    pub memory_mib: u64,
+    pub vcpus: u32,
+    pub kernel: Digest,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ramdisk: Option<Digest>,
+    pub command_line: String,
+    /// The user started it and did not stop it.
+    pub wanted_running: bool,
+    /// Times it was restarted by policy since the user last started it.
+    pub restarts: u32,
+    /// It ended too often; it is not restarted until the user starts it.
+    pub held: bool,
+    /// Milliseconds since 1970.
+    pub created_ms: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub work: Option<Work>,
+    pub policy: EndPolicy,
+    /// Without secrets.
+    pub parameters: BTreeMap<String, String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_end: Option<LastEnd>,
+}
+
+impl GuestRecord {
+    pub const FORMAT: u32 = 1;
+
+    /// Pages of 4 KiB.
+    pub fn pages(&self) -> u64 {
+        self.memory_mib << 8
+    }
+
+    /// `guest web`, for errors and steps.
+    pub fn title(&self) -> String {
+        format!("guest {}", self.name)
+    }
+
+    fn read(path: &Path) -> Result<Self, TomlFileError> {
+        let record: Self = toml_file::read(path)?;
+        let wrong = |message: String| TomlFileError::Syntax { path: path.into(), line: 1, message };
+        if record.format != Self::FORMAT {
+            return Err(wrong(format!("format {} is not known to this xlfsd", record.format)));
+        }
+        if path.file_stem().is_none_or(|stem| stem != record.name.as_str()) {
+            return Err(wrong(format!("the record is about another guest, {}", record.name)));
+        }
+        if let Err(problem) = super::name::check(&record.name) {
+            return Err(wrong(problem.message.clone()));
+        }
+        Ok(record)
+    }
+}
+
+/// Milliseconds since 1970, for records.
+pub(super) fn now_ms() -> u64 {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    since.map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+}
+
+/// The moment of a record's number.
+pub(super) fn time_of(ms: u64) -> SystemTime {
+    SystemTime::UNIX_EPOCH + Duration::from_millis(ms)
+}
+
+/// The records' folder.
+#[derive(Debug, Clone)]
+pub struct Records {
+    dir: PathBuf,
+}
+
+impl Records {
+    /// Opens the folder and reads every record. One that cannot be read is put
+    /// into quarantine and reported: it never keeps the daemon from starting.
+    pub fn open(
+        dir: PathBuf,
+        quarantine_dir: &Path,
+        events: &EventBus,
+    ) -> Result<(Self, Vec<GuestRecord>), FileError> {
+        durable::make_private_dir(&dir)?;
+        let mut found = Vec::new();
+        for entry in fs::read_dir(&dir).map_err(FileError::at("read the folder", &dir))? {
+            let path = entry.map_err(FileError::at("read the folder", &dir))?.path();
+            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            if name.starts_with(UNFINISHED) {
+                durable::remove(&path)?;
+                continue;
+            }
+            if let Err(error) = GuestRecord::read(&path).map(|record| found.push(record)) {
+                let text = match quarantine(&path, quarantine_dir) {
+                    Ok(place) => format!("{error}; moved to {}", place.display()),
+                    Err(left) => format!("{error}; it stays in its place, for {left}"),
+                };
+                events.warn(name, "BAD_GUEST_RECORD", text);
+            }
+        }
+        found.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok((Self { dir }, found))
+    }
+
+    pub fn save(&self, record: &GuestRecord) -> Result<(), FileError> {
+        let path = self.path(&record.name);
+        let text = toml::to_string(record)
+            .map_err(|error| FileError::at("encode", &path)(std::io::Error::other(error)))?;
+        durable::write_whole(&path, text.as_bytes())
+    }
+
+    pub fn remove(&self, name: &str) -> Result<(), FileError> {
+        durable::remove(&self.path(name))
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.dir.join(format!("{name}.toml"))
+    }
+}
+
+#[cfg(test)]
+pub(super) fn sample(name: &str) -> GuestRecord {
+    GuestRecord {
+        format: GuestRecord::FORMAT,
+        name: name.into(),
+        uuid: Uuid::new_v4(),
+        template: "minimal".into(),
+        template_version: "1".into(),
+        memory_mib: 128,
+        vcpus: 1,
+        kernel: Digest::new([1; 32]),
+        ramdisk: Some(Digest::new([2; 32])),
+        command_line: "console=hvc0".into(),
+        wanted_running: false,
+        restarts: 0,
+        held: false,
+        created_ms: 1_700_000_000_000,
+        work: None,
+        policy: EndPolicy::default(),
+        parameters: BTreeMap::from([("hostname".into(), name.into())]),
+        last_end: Some(LastEnd { cause: "poweroff".into(), at_ms: 5 }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::{EventLimits, Numbering};
+
+    #[test]
+    fn records_come_back_and_a_bad_one_is_put_away() {
+        let dir = tempfile::tempdir().unwrap();
+        let (guests, bad) = (dir.path().join("guests"), dir.path().join("quarantine"));
+        let events = EventBus::new(Numbering::starting_at(0), EventLimits::default());
+        let (records, found) = Records::open(guests.clone(), &bad, &events).unwrap();
+        assert!(found.is_empty());
+        let (web, db) = (sample("web"), sample("db"));
+        records.save(&web).unwrap();
+        records.save(&db).unwrap();
+        fs::write(guests.join("broken.toml"), "name = ").unwrap();
+        fs::write(guests.join("other.toml"), fs::read(guests.join("db.toml")).unwrap()).unwrap();
+        fs::write(guests.join(format!("{UNFINISHED}x")), "").unwrap();
+
+        let (records, found) = Records::open(guests.clone(), &bad, &events).unwrap();
+        assert_eq!(found, [db, web]);
+        assert_eq!(fs::read_dir(&bad).unwrap().count(), 2);
+        assert_eq!(events.latest(), 2, "one warning each");
+        records.remove("web").unwrap();
+        assert_eq!(fs::read_dir(&guests).unwrap().count(), 1);
+    }
+}

@@ -1,0 +1,51 @@
+//! What callers ask for, free of any transport.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use xlfs_proto::v1::DomainState;
+
+use crate::template::EndPolicy;
+
+/// A new guest.
+#[derive(Debug, Clone, Default)]
+pub struct CreateRequest {
+    pub name: String,
+    pub template: String,
+    pub parameters: HashMap<String, String>,
+    pub memory_mib: Option<u64>,
+    pub vcpus: Option<u32>,
+    /// Changes to the template's policy.
+    pub policy: PolicyChange,
+    pub start: bool,
+    pub paused: bool,
+    pub dry_run: bool,
+}
+
+/// The parts of a policy that differ from the template's.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct PolicyChange {
+    pub on_poweroff: Option<crate::template::EndAction>,
+    pub on_reboot: Option<crate::template::EndAction>,
+    pub on_crash: Option<crate::template::EndAction>,
+}
+
+impl PolicyChange {
+    pub fn apply(self, mut policy: EndPolicy) -> EndPolicy {
+        policy.on_poweroff = self.on_poweroff.unwrap_or(policy.on_poweroff);
+        policy.on_reboot = self.on_reboot.unwrap_or(policy.on_reboot);
+        policy.on_crash = self.on_crash.unwrap_or(policy.on_crash);
+        policy
+    }
+}
+
+/// Until when to wait for a guest.
+#[derive(Debug, Clone, Default)]
+pub struct WaitRequest {
+    pub name: String,
+    /// Any of these ends the wait.
+    pub states: Vec<DomainState>,
+    pub timeout: Option<Duration>,
+    /// So does this text on the console of its present domain.
+    pub console_contains: Vec<u8>,
+}

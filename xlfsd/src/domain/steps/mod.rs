@@ -1,0 +1,179 @@
+//! The steps of all plans: what each is called, does, undoes, and how it knows
+//! that it was done already.
+//!
+//! A step does one thing and has no branches that a plan could have taken. Its
+//! undo may meet a step that was done in part, or not at all, and copes.
+//!
+//! | step | does | undo |
+//! |---|---|---|
+//! | define-guest | writes the guest's record | removes it |
+//! | reserve-memory | promises memory in the ledger | gives it back |
+//! | prepare-kernel | has the kernel parsed, or finds its plan | - |
+//! | create-domain | makes an empty domain | destroys it |
+//! | populate-memory | gives it vCPUs and memory | (as create-domain) |
+//! | load-kernel | fills its memory | (as create-domain) |
+//! | publish-nodes | writes its nodes, introduces it | removes them |
+//! | attach-console | serves its console | lets go of it |
+//! | unpause-domain, pause-domain | | the other |
+//! | ask-guest | asks to power off or reboot | withdraws the request |
+//! | await-end | waits until the guest has ended | - |
+//! | detach-console | drains the console, lets go of it | - |
+//! | destroy-domain | takes the domain apart | - |
+//! | withdraw-nodes | removes its nodes | - |
+//! | forget-guest | removes record and console log | - |
+
+mod build;
+mod end;
+mod run;
+
+use std::time::Duration;
+
+pub(super) use build::cancelled;
+pub(super) use run::Run;
+
+use crate::problem::Problem;
+use crate::task::PlannedStep;
+
+use super::record::GuestRecord;
+
+/// What a guest is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Ask {
+    Poweroff,
+    Reboot,
+}
+
+impl Ask {
+    /// The word of the protocol.
+    pub(super) fn word(self) -> &'static str {
+        match self {
+            Self::Poweroff => "poweroff",
+            Self::Reboot => "reboot",
+        }
+    }
+}
+
+/// A step of a plan.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Step {
+    Define,
+    ReserveMemory,
+    PrepareKernel,
+    CreateDomain,
+    PopulateMemory,
+    LoadKernel,
+    Publish,
+    AttachConsole,
+    Unpause,
+    Pause,
+    AskGuest(Ask),
+    AwaitEnd { timeout: Duration, force: bool },
+    DetachConsole,
+    DestroyDomain,
+    Withdraw,
+    Forget,
+}
+
+impl Step {
+    /// Stable, for tasks and tests.
+    pub(super) fn name(&self) -> &'static str {
+        match self {
+            Self::Define => "define-guest",
+            Self::ReserveMemory => "reserve-memory",
+            Self::PrepareKernel => "prepare-kernel",
+            Self::CreateDomain => "create-domain",
+            Self::PopulateMemory => "populate-memory",
+            Self::LoadKernel => "load-kernel",
+            Self::Publish => "publish-nodes",
+            Self::AttachConsole => "attach-console",
+            Self::Unpause => "unpause-domain",
+            Self::Pause => "pause-domain",
+            Self::AskGuest(_) => "ask-guest",
+            Self::AwaitEnd { .. } => "await-end",
+            Self::DetachConsole => "detach-console",
+            Self::DestroyDomain => "destroy-domain",
+            Self::Withdraw => "withdraw-nodes",
+            Self::Forget => "forget-guest",
+        }
+    }
+
+    /// What it acts on, for a person.
+    pub(super) fn planned(&self, record: &GuestRecord) -> PlannedStep {
+        let name = &record.name;
+        let object = match self {
+            Self::ReserveMemory | Self::PopulateMemory => format!("{} MiB", record.memory_mib),
+            Self::PrepareKernel => format!("kernel {}", record.kernel.short()),
+            Self::LoadKernel => {
+                let ramdisk = record.ramdisk.map(|d| format!(", ramdisk {}", d.short()));
+                format!("kernel {}{}", record.kernel.short(), ramdisk.unwrap_or_default())
+            }
+            Self::CreateDomain => format!("domain of {name}, {} vCPUs", record.vcpus),
+            Self::AskGuest(ask) => format!("guest {name}, {}", ask.word()),
+            Self::AwaitEnd { timeout, .. } => {
+                format!("guest {name}, at most {} s", timeout.as_secs())
+            }
+            Self::Define | Self::Forget => format!("guest {name}"),
+            Self::Publish | Self::Withdraw => format!("xenstore nodes of {name}"),
+            Self::AttachConsole | Self::DetachConsole => format!("console of {name}"),
+            Self::Unpause | Self::Pause | Self::DestroyDomain => format!("domain of {name}"),
+        };
+        PlannedStep::new(self.name(), object)
+    }
+
+    /// True when what the step would do is done.
+    pub(super) async fn done(&self, run: &mut Run) -> Result<bool, Problem> {
+        match self {
+            Self::Unpause => run.is_paused().map(|paused| !paused),
+            Self::Pause => run.is_paused(),
+            Self::DestroyDomain => run.find_domain().map(|domain| domain.is_none()),
+            _ => Ok(false),
+        }
+    }
+
+    /// Does it.
+    pub(super) async fn act(&self, run: &mut Run) -> Result<(), Problem> {
+        match self {
+            Self::Define => run.define(),
+            Self::ReserveMemory => run.reserve_memory().await,
+            Self::PrepareKernel => run.prepare_kernel().await,
+            Self::CreateDomain => run.create_domain().await,
+            Self::PopulateMemory => run.populate_memory().await,
+            Self::LoadKernel => run.load_kernel().await,
+            Self::Publish => run.publish().await,
+            Self::AttachConsole => run.attach_console().await,
+            Self::Unpause => run.unpause(),
+            Self::Pause => run.pause(),
+            Self::AskGuest(ask) => run.ask_guest(*ask).await,
+            Self::AwaitEnd { timeout, force } => run.await_end(*timeout, *force).await,
+            Self::DetachConsole => run.detach_console().await,
+            Self::DestroyDomain => run.destroy_domain().await,
+            Self::Withdraw => run.withdraw().await,
+            Self::Forget => run.forget(),
+        }
+    }
+
+    /// Undoes it, whether it was done whole, in part or not at all.
+    pub(super) async fn undo(&self, run: &mut Run) -> Result<(), Problem> {
+        match self {
+            Self::Define => run.forget(),
+            Self::ReserveMemory => {
+                run.give_memory_back();
+                Ok(())
+            }
+            Self::CreateDomain => run.destroy_domain().await,
+            Self::Publish => run.withdraw().await,
+            Self::AttachConsole => run.detach_console().await,
+            Self::AskGuest(_) => run.withdraw_request().await,
+            Self::PrepareKernel
+            | Self::PopulateMemory
+            | Self::LoadKernel
+            | Self::Unpause
+            | Self::Pause
+            | Self::AwaitEnd { .. }
+            | Self::DetachConsole
+            | Self::DestroyDomain
+            | Self::Withdraw
+            | Self::Forget => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,176 @@
+//! What lies under the daemon: the hypervisor, xenstore, consoles, kernels.
+//!
+//! Everything that the lifecycle of guests needs of the machine stands behind
+//! the traits of this room, so that a simulated host can take its place. The
+//! real ones are thin and without policy.
+//!
+//! [`Host::reach`] gives the host when there is one. A machine without Xen, or
+//! one whose xenstored is not up yet, is no reason not to start: the daemon
+//! serves what it can, and asks again with each call.
+
+mod info;
+mod kernels;
+mod ledger;
+mod rings;
+mod store;
+mod xen;
+
+use std::fs::File;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use tokio::sync::Notify;
+use uuid::Uuid;
+use xlfs_xen::builder::{BuildError, Built, Layout, P2m, Sources};
+use xlfs_xen::hypercall::{
+    Cpu, DomainId, DomainInfo, HypercallError, Limits, NumaNode, PhysInfo, Version,
+};
+use xlfs_xen::kernel::KernelPlan;
+use xlfs_xen::xenstore;
+
+use crate::console::ConsoleHub;
+use crate::image::Digest;
+use crate::problem::Problem;
+
+pub use info::HostFacts;
+pub use kernels::WorkerKernels;
+pub use ledger::{Ledger, Reservation};
+pub use rings::XenRings;
+pub use store::{StoreOp, XenStore};
+pub use xen::{Gate, XenHypervisor};
+
+/// Looked at between the parts of long work.
+pub type Cancelled<'a> = &'a (dyn Fn() -> bool + Sync);
+
+/// The hypervisor. Calls block as long as their hypercalls: run those that
+/// build or destroy outside of the asynchronous threads.
+pub trait Hypervisor: Send + Sync + std::fmt::Debug {
+    /// Every domain, in the order of their numbers.
+    fn domains(&self) -> Result<Vec<DomainInfo>, HypercallError>;
+    /// One domain; `None` when it does not exist.
+    fn domain(&self, domid: DomainId) -> Result<Option<DomainInfo>, HypercallError>;
+    /// The machine's CPUs and memory.
+    fn phys_info(&self) -> Result<PhysInfo, HypercallError>;
+    /// An empty domain, paused.
+    fn create(&self, uuid: Uuid, limits: Limits) -> Result<DomainId, HypercallError>;
+    /// vCPUs and memory for an empty domain.
+    fn populate(
+        &self,
+        domid: DomainId,
+        limits: Limits,
+        pages: u64,
+        cancelled: Cancelled<'_>,
+    ) -> Result<P2m, BuildError>;
+    /// Kernel, ramdisk, tables and first state for a populated domain.
+    fn load(
+        &self,
+        domid: DomainId,
+        layout: &Layout,
+        p2m: &P2m,
+        sources: &Sources<'_>,
+        cancelled: Cancelled<'_>,
+    ) -> Result<Built, BuildError>;
+    /// Stops a domain's vCPUs.
+    fn pause(&self, domid: DomainId) -> Result<(), HypercallError>;
+    /// Lets a domain's vCPUs run.
+    fn unpause(&self, domid: DomainId) -> Result<(), HypercallError>;
+    /// Takes a part of a domain apart; true when that was the last.
+    fn destroy_once(&self, domid: DomainId) -> Result<bool, HypercallError>;
+    /// What the hypervisor says of itself.
+    fn about(&self) -> Result<About, HypercallError>;
+    /// The hypervisor's message ring.
+    fn log(&self, clear: bool) -> Result<Vec<u8>, HypercallError>;
+    /// Hypercalls made so far.
+    fn calls(&self) -> u64;
+}
+
+/// The hypervisor and its machine, for a person to look at.
+#[derive(Debug, Clone)]
+pub struct About {
+    pub version: Version,
+    pub abi_release: String,
+    pub domctl_version: u32,
+    pub sysctl_version: u32,
+    pub scheduler: String,
+    pub physical: PhysInfo,
+    pub topology: Vec<Cpu>,
+    pub numa: Vec<NumaNode>,
+}
+
+/// xenstore.
+#[async_trait]
+pub trait Store: Send + Sync + std::fmt::Debug {
+    /// Carries out all of `ops` in order, with one wait; the first error is told.
+    async fn apply(&self, ops: Vec<StoreOp>) -> Result<(), xenstore::Error>;
+    /// A value; `None` when there is no such node.
+    async fn read(&self, path: &str) -> Result<Option<Vec<u8>>, xenstore::Error>;
+    /// Several values with one wait.
+    async fn read_many(&self, paths: &[String]) -> Result<Vec<Option<Vec<u8>>>, xenstore::Error>;
+    /// Operations, waits and transactions so far.
+    fn counts(&self) -> StoreCounts;
+}
+
+/// What xenstore cost.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct StoreCounts {
+    pub operations: u64,
+    pub waits: u64,
+    pub transactions: u64,
+}
+
+/// Where a domain's console is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ConsolePlace {
+    pub domid: DomainId,
+    /// Machine frame of the ring.
+    pub mfn: u64,
+    /// The guest's event channel port.
+    pub port: u32,
+}
+
+/// The guests' console rings.
+#[async_trait]
+pub trait Rings: Send + Sync + std::fmt::Debug {
+    /// Serves the console of a guest's new domain. Serving it already is fine.
+    async fn attach(&self, hub: Arc<ConsoleHub>, place: ConsolePlace) -> Result<(), Problem>;
+    /// Takes what is still in the ring, then lets go of the domain's page and port.
+    async fn detach(&self, guest: Uuid);
+}
+
+/// A kernel that was checked, ready to be loaded.
+#[derive(Debug)]
+pub struct PreparedKernel {
+    pub plan: KernelPlan,
+    /// The uncompressed ELF file.
+    pub payload: File,
+}
+
+/// Kernels out of the image store, parsed by an unprivileged process.
+#[async_trait]
+pub trait Kernels: Send + Sync + std::fmt::Debug {
+    async fn prepare(&self, digest: &Digest) -> Result<PreparedKernel, Problem>;
+    /// A ramdisk, and its length in bytes.
+    async fn ramdisk(&self, digest: &Digest) -> Result<(File, u64), Problem>;
+}
+
+/// A machine that runs on Xen.
+#[derive(Debug)]
+pub struct Host {
+    pub hypervisor: Arc<dyn Hypervisor>,
+    pub store: Arc<dyn Store>,
+    pub rings: Arc<dyn Rings>,
+    pub kernels: Arc<dyn Kernels>,
+    pub ledger: Ledger,
+    /// Notified when a domain may have come, ended or gone.
+    pub changes: Arc<Notify>,
+}
+
+/// Finds the host, or says why there is none now.
+#[async_trait]
+pub trait Reach: Send + Sync + std::fmt::Debug {
+    async fn reach(&self) -> Result<Arc<Host>, Problem>;
+    /// The host, if it was reached before; never waits.
+    fn reached(&self) -> Option<Arc<Host>>;
+    /// The hypervisor alone, where xenstore is not needed.
+    fn hypervisor(&self) -> Result<Arc<dyn Hypervisor>, Problem>;
+}
