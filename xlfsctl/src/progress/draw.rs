@@ -30,6 +30,8 @@ struct Row {
 pub(super) struct Screen {
     rows: Vec<Row>,
     mode: Mode,
+    /// Somebody reads standard error, even where no progress is shown.
+    heard: bool,
     /// Lines that are drawn below the cursor's home now.
     drawn: usize,
 }
@@ -47,7 +49,8 @@ enum Mode {
 impl Screen {
     pub(super) fn new(output: &Output, tasks: Vec<Task>) -> Screen {
         let dumb = std::env::var_os("TERM").is_none_or(|term| term == "dumb");
-        let mode = match (output.quiet, std::io::stderr().is_terminal()) {
+        let terminal = std::io::stderr().is_terminal();
+        let mode = match (output.quiet, terminal) {
             (true, _) => Mode::Silent,
             (false, true) if !dumb => Mode::Live,
             (false, true) => Mode::Plain,
@@ -56,7 +59,12 @@ impl Screen {
         };
         let begun = Instant::now();
         let row = |task| Row { task, begun, ended: false, told: String::new() };
-        Screen { rows: tasks.into_iter().map(row).collect(), mode, drawn: 0 }
+        Screen {
+            rows: tasks.into_iter().map(row).collect(),
+            mode,
+            heard: terminal || output.is_table(),
+            drawn: 0,
+        }
     }
 
     /// Takes in a new state of a task.
@@ -117,8 +125,11 @@ impl Screen {
         to_stderr(&out);
     }
 
-    /// Prints a line above the drawing.
+    /// Prints a line above the drawing; not among documents.
     pub(super) fn say(&mut self, text: &str) {
+        if !self.heard {
+            return;
+        }
         self.clear();
         to_stderr(&format!("xlfsctl: {text}\n"));
         self.draw();

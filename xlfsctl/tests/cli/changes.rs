@@ -39,6 +39,17 @@ async fn create_sends_what_was_asked_and_waits() {
     }
 }
 
+/// As when xlfsd is restarted: the task goes on, and so does the command.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_broken_stream_is_taken_up_again() {
+    let mut world = World { cut_once: vec!["7".to_owned()], ..World::default() };
+    with_task(&mut world, "web", success("7", "start", "web"));
+    let fake = serve(world);
+    let run = xlfsctl(&fake, &["start", "web"]).await.expect(0);
+    assert!(run.err.ends_with("web: start done in 4.0s\n"), "{}", run.err);
+    assert!(fake.stage.world().cut_once.is_empty());
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn quiet_says_nothing_when_all_is_well() {
     let mut world = World::default();

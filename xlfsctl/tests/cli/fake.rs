@@ -47,6 +47,8 @@ pub(crate) struct World {
     /// Bytes that came in on consoles.
     pub(crate) typed: Vec<u8>,
     pub(crate) cancelled: Vec<String>,
+    /// Tasks whose next watcher sees one state, and then the end of the stream.
+    pub(crate) cut_once: Vec<String>,
     /// Tasks do not end when they are cancelled.
     pub(crate) deaf: bool,
 }

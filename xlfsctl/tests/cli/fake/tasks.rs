@@ -97,7 +97,17 @@ impl TaskService for Stage {
     ) -> Result<Response<Self::WatchTaskStream>, Status> {
         let id = request.into_inner().id;
         let states = self.world().tasks.get(&id).cloned();
-        let states = states.ok_or_else(|| not_found("task", &id))?;
+        let mut states = states.ok_or_else(|| not_found("task", &id))?;
+        let cut = {
+            let mut world = self.world();
+            let before = world.cut_once.len();
+            world.cut_once.retain(|cut| *cut != id);
+            before != world.cut_once.len()
+        };
+        if cut {
+            states.truncate(1);
+            return Ok(Response::new(Box::pin(futures::stream::iter(states.into_iter().map(Ok)))));
+        }
         let (updates, stream) = mpsc::channel(1);
         let stage = self.clone();
         tokio::spawn(async move {
