@@ -40,8 +40,14 @@ pub fn make_private_dir(path: &Path) -> Result<(), FileError> {
 /// Puts `bytes` at `path` (mode 0600): after a crash at any point either the
 /// old content is there or the new one, never a part.
 pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
-    let (dir, name) = split(path)?;
-    let unfinished = dir.join(format!("{UNFINISHED}{name}"));
+    let file = write_beside(path, bytes)?;
+    publish(&file, &unfinished(path)?, path)
+}
+
+/// The first half of [`write_whole`]: the bytes are there for good, under the
+/// name [`unfinished`]. The second half is [`publish`].
+pub fn write_beside(path: &Path, bytes: &[u8]) -> Result<File, FileError> {
+    let unfinished = unfinished(path)?;
     let mut file = OpenOptions::new()
         .write(true)
         .create(true)
@@ -50,7 +56,14 @@ pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
         .open(&unfinished)
         .map_err(FileError::at("create", &unfinished))?;
     file.write_all(bytes).map_err(FileError::at("write", &unfinished))?;
-    publish(&file, &unfinished, path)
+    file.sync_all().map_err(FileError::at("flush", &unfinished))?;
+    Ok(file)
+}
+
+/// The name of `path` while it is written.
+pub fn unfinished(path: &Path) -> Result<PathBuf, FileError> {
+    let (dir, name) = split(path)?;
+    Ok(dir.join(format!("{UNFINISHED}{name}")))
 }
 
 /// Flushes the finished file `from` (open as `file`) and gives it its name `to`.

@@ -5,6 +5,9 @@
 /// `:authority` in the static table (RFC 7541, appendix A).
 const AUTHORITY: usize = 1;
 
+/// The same name where it is written out, as gRPC's C core does, and in Huffman code.
+const NAME: [&[u8]; 2] = [b":authority", b"\xb8\x3b\x53\x39\xec\x32\x7d\x7f"];
+
 /// A longer number makes no sense for an index or a length.
 const MAX_NUMBER: usize = 1 << 24;
 
@@ -31,6 +34,7 @@ enum At {
         left: usize,
         role: Role,
         huffman: Option<Huffman>,
+        name: Name,
     },
     /// The authority is behind us, or this is no HPACK: nothing to do.
     Done,
@@ -83,16 +87,16 @@ impl FieldScanner {
                 }
             }
             At::String(role) => number(*byte, 7, Then::Length { role, huffman: *byte & 0x80 != 0 }),
-            At::Text { left, role, mut huffman } => {
-                if role == Role::Authority {
-                    match &mut huffman {
-                        Some(huffman) => huffman.replace(byte),
-                        None => *byte = replace(*byte),
-                    }
+            At::Text { left, role, mut huffman, mut name } => {
+                match (role, &mut huffman) {
+                    (Role::Authority, Some(huffman)) => huffman.replace(byte),
+                    (Role::Authority, None) => *byte = replace(*byte),
+                    (Role::Name, huffman) => name.compare(*byte, huffman.is_some()),
+                    (Role::Value, _) => {}
                 }
                 match left - 1 {
-                    0 => after_text(role),
-                    left => At::Text { left, role, huffman },
+                    0 => after_text(role, name.is_authority(huffman.is_some())),
+                    left => At::Text { left, role, huffman, name },
                 }
             }
             At::Done => At::Done,
@@ -113,18 +117,38 @@ fn follow(value: usize, then: Then) -> At {
         Then::Literal if value == 0 => At::String(Role::Name),
         Then::Literal if value == AUTHORITY => At::String(Role::Authority),
         Then::Literal => At::String(Role::Value),
-        Then::Length { role, .. } if value == 0 => after_text(role),
+        Then::Length { role, .. } if value == 0 => after_text(role, false),
         Then::Length { role, huffman } => {
-            At::Text { left: value, role, huffman: huffman.then(Huffman::default) }
+            let huffman = huffman.then(Huffman::default);
+            At::Text { left: value, role, huffman, name: Name::default() }
         }
     }
 }
 
-fn after_text(role: Role) -> At {
+fn after_text(role: Role, named_authority: bool) -> At {
     match role {
+        Role::Name if named_authority => At::String(Role::Authority),
         Role::Name => At::String(Role::Value),
         Role::Value => At::Field,
         Role::Authority => At::Done,
+    }
+}
+
+/// A name that is written out, compared as it comes.
+#[derive(Debug, Default, Clone, Copy)]
+struct Name {
+    length: usize,
+    differs: bool,
+}
+
+impl Name {
+    fn compare(&mut self, byte: u8, huffman: bool) {
+        self.differs |= NAME[usize::from(huffman)].get(self.length) != Some(&byte);
+        self.length += 1;
+    }
+
+    fn is_authority(self, huffman: bool) -> bool {
+        !self.differs && self.length == NAME[usize::from(huffman)].len()
     }
 }
 
@@ -253,6 +277,25 @@ mod tests {
             ),
         ] {
             assert_eq!(pass(before), after);
+        }
+    }
+
+    #[test]
+    fn a_name_that_is_written_out_is_known_too() {
+        let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+        let field = |name: &[u8], value: &str| {
+            let name = [&[(name.len() as u8) | (name[0] & 0x80)], name].concat();
+            hex(&[&[0x40][..], &name, &[value.len() as u8], value.as_bytes()].concat())
+        };
+        // Before it, as the C core has it, a path.
+        let path = field(b":path", "/a%b");
+        for name in NAME {
+            let before = path.clone() + &field(name, "tmp%2Fs");
+            assert_eq!(pass(&before), path.clone() + &field(name, "tmp.2Fs"));
+        }
+        for name in [&b":authorit"[..], b":authority2", b"xauthority"] {
+            let other = field(name, "tmp%2Fs");
+            assert_eq!(pass(&other), other);
         }
     }
 }

@@ -13,7 +13,7 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use super::record::{check_alias, note};
 use super::{Digest, ImageKind, ImageRecord, ImageStore};
-use crate::durable::{self, FileError, UNFINISHED};
+use crate::durable::{FileError, UNFINISHED};
 use crate::problem::{FieldProblem, Problem, ProblemKind};
 
 /// What is known before the content comes.
@@ -223,18 +223,16 @@ impl ImageStore {
         if header.dry_run || !changed {
             return Ok(Imported { record, changed });
         }
-        if known.is_none()
-            && let Some((file, path)) = &content.file
-        {
-            let place = self.content_path(&digest);
-            durable::publish(file, path, &place).map_err(|error| storage_problem(&error))?;
-            content.file = None;
-        }
-        let kept = self.put(&mut state, record.clone());
-        if kept.is_err() && known.is_none() {
-            // Not on record, so it must not lie there.
-            let _ = durable::remove(&self.content_path(&digest));
-        }
+        let kept = match &content.file {
+            Some((file, path)) if known.is_none() => {
+                let kept = self.put_new(&mut state, record.clone(), file, path);
+                if !path.exists() {
+                    content.file = None;
+                }
+                kept
+            }
+            _ => self.put(&mut state, record.clone()),
+        };
         kept.map_err(|error| storage_problem(&error))?;
         if let (Some(mut before), Some(alias)) = (before, &header.alias) {
             before.aliases.remove(alias);

@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 
 use super::catalog::Catalog;
 use super::record::ImageRecord;
-use super::store::{ImageStoreError, index_dir, write_record};
-use super::{ImageLimits, ImageStore};
+use super::store::{ImageStoreError, index_dir, remove_unfinished, write_record};
+use super::{Digest, ImageLimits, ImageStore};
 use crate::durable::{self, FileError, UNFINISHED};
 use crate::event::EventBus;
 use crate::quarantine::quarantine;
@@ -44,7 +44,7 @@ impl Start<'_> {
         let mut catalog = Catalog::default();
         for path in files(&index_dir(self.dir))? {
             if is_unfinished(&path) {
-                self.remove_unfinished(&path);
+                self.finish_removal(&path);
                 continue;
             }
             match ImageRecord::read(&path) {
@@ -112,6 +112,22 @@ impl Start<'_> {
         Ok(())
     }
 
+    /// The image came or went when the daemon was killed: it goes.
+    fn finish_removal(&self, path: &Path) {
+        let name = path.file_stem().unwrap_or_default().to_string_lossy();
+        let digest = name.trim_start_matches(UNFINISHED).parse::<Digest>();
+        match digest.map(|digest| remove_unfinished(self.dir, &digest)) {
+            Ok(Ok(())) => {
+                tracing::info!(image = %name, "an unfinished import or delete was undone")
+            }
+            Ok(Err(error)) => {
+                let error = &error as &dyn std::error::Error;
+                tracing::warn!(path = %path.display(), error, "an unfinished image stays");
+            }
+            Err(_) => self.remove_unfinished(path),
+        }
+    }
+
     fn remove_unfinished(&self, path: &Path) {
         if let Err(error) = durable::remove(path) {
             let error = &error as &dyn std::error::Error;
@@ -160,7 +176,7 @@ mod tests {
 
     use super::*;
     use crate::event::{EventFilter, EventLimits, Numbering};
-    use crate::image::{Digest, ImageKind};
+    use crate::image::ImageKind;
 
     fn open(state: &Path) -> (ImageStore, Vec<String>) {
         let events = EventBus::new(Numbering::starting_at(0), EventLimits::default());
@@ -237,6 +253,23 @@ mod tests {
         assert_eq!((store.list().len(), warnings.len()), (1, 0));
         assert_eq!(fs::read_dir(&images).unwrap().count(), 2);
         assert_eq!(fs::read_dir(index_dir(&images)).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn an_image_that_came_or_went_is_removed_and_an_update_is_not() {
+        let state = tempfile::tempdir().unwrap();
+        let images = state.path().join("images");
+        let index = index_dir(&images);
+        let [stays, goes] = [b"stays", b"goes."].map(|content| place(state.path(), content, &[]));
+        let record = |digest: &Digest| index.join(format!("{digest}.toml"));
+        let unfinished = |digest: &Digest| durable::unfinished(&record(digest)).unwrap();
+        fs::copy(record(&stays), unfinished(&stays)).unwrap();
+        fs::rename(record(&goes), unfinished(&goes)).unwrap();
+        let (store, warnings) = open(state.path());
+        assert_eq!((store.list().len(), warnings.len()), (1, 0));
+        assert!(store.open(&stays).is_ok());
+        assert_eq!(fs::read_dir(&images).unwrap().count(), 2);
+        assert_eq!(fs::read_dir(&index).unwrap().count(), 1);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! The store itself: lists, resolves, opens and deletes. What it does at start
 //! stands in `start`, how an image comes in, in `import`.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
@@ -20,8 +20,8 @@ use crate::size::ByteSize;
 
 /// Who uses images: asked before one is deleted, and for lists.
 pub trait ImageUsers: Send + Sync {
-    /// Names of the guests that are bound to `digest`. Must not wait: it is
-    /// called under the store's lock.
+    /// Names of the guests that are bound to `digest`. A guest must be among
+    /// them before its maker drops its [`ImageHold`]. Should not wait long.
     fn users_of(&self, digest: &Digest) -> Vec<String>;
 }
 
@@ -90,6 +90,8 @@ pub(super) struct State {
     pub(super) catalog: Catalog,
     /// How many hold an image that no guest is bound to yet.
     holds: HashMap<Digest, usize>,
+    /// Images that are being deleted: nobody may hold them.
+    going: HashSet<Digest>,
 }
 
 impl ImageStore {
@@ -104,7 +106,7 @@ impl ImageStore {
                 dir,
                 limits,
                 events,
-                state: Mutex::new(State { catalog: images, holds: HashMap::new() }),
+                state: Mutex::new(State { catalog: images, ..State::default() }),
                 importing: Arc::new(Semaphore::new(limits.imports.max(1))),
                 users: OnceLock::new(),
                 inspector: OnceLock::new(),
@@ -144,6 +146,11 @@ impl ImageStore {
     pub fn hold(&self, reference: &str) -> Result<ImageHold, Problem> {
         let mut state = self.shared.state.lock();
         let record = state.catalog.resolve(reference)?.clone();
+        if state.going.contains(&record.digest) {
+            let message = format!("the {} is being deleted", record.title());
+            let object = format!("image {}", record.digest);
+            return Err(Problem::aborted("IMAGE_GOING", message).object(object));
+        }
         *state.holds.entry(record.digest).or_default() += 1;
         drop(state);
         Ok(ImageHold { store: self.clone(), record })
@@ -173,12 +180,16 @@ impl ImageStore {
         record.message(self.users_of(&record.digest))
     }
 
-    /// Deletes an image that nobody uses.
+    /// Deletes an image that nobody uses. Waits for the disk.
     pub fn delete(&self, reference: &str, dry_run: bool) -> Result<ImageRecord, Problem> {
-        let mut state = self.shared.state.lock();
-        let record = state.catalog.resolve(reference)?.clone();
-        let object = format!("image {}", record.digest);
+        let record = self.mark_as_going(reference)?;
+        // Whoever held it before the mark is on record as its user by now, and
+        // nobody can hold it since. Asked without our lock, as the users have
+        // one of their own.
         let users = self.users_of(&record.digest);
+        let mut state = self.shared.state.lock();
+        state.going.remove(&record.digest);
+        let object = format!("image {}", record.digest);
         if !users.is_empty() {
             return Err(Problem::failed_precondition(
                 "IMAGE_IN_USE",
@@ -187,23 +198,15 @@ impl ImageStore {
             .object(object)
             .hint("Delete these guests first."));
         }
-        if state.holds.contains_key(&record.digest) {
-            return Err(Problem::failed_precondition(
-                "IMAGE_IN_USE",
-                format!("a guest is being made from the {}", record.title()),
-            )
-            .object(object)
-            .hint("Wait for that, or cancel it."));
-        }
         if dry_run {
             return Ok(record);
         }
-        let removed = durable::remove(&self.record_path(&record.digest))
-            .and_then(|()| durable::remove(&self.content_path(&record.digest)));
+        let removed = remove_image(&self.shared.dir, &record.digest);
         // Without its record it is gone, even if the content could not be removed.
-        if removed.is_ok() || !self.record_path(&record.digest).exists() {
+        if !self.record_path(&record.digest).exists() {
             state.catalog.remove(&record.digest);
         }
+        drop(state);
         removed.map_err(|error| {
             Problem::from_error(
                 ProblemKind::Internal,
@@ -213,8 +216,24 @@ impl ImageStore {
             )
             .object(object)
         })?;
-        drop(state);
         self.tell(&record, true);
+        Ok(record)
+    }
+
+    fn mark_as_going(&self, reference: &str) -> Result<ImageRecord, Problem> {
+        let mut state = self.shared.state.lock();
+        let record = state.catalog.resolve(reference)?.clone();
+        let object = format!("image {}", record.digest);
+        if state.holds.contains_key(&record.digest) {
+            let message = format!("a guest is being made from the {}", record.title());
+            return Err(Problem::failed_precondition("IMAGE_IN_USE", message)
+                .object(object)
+                .hint("Wait for that, or cancel it."));
+        }
+        if !state.going.insert(record.digest) {
+            let message = format!("the {} is being deleted", record.title());
+            return Err(Problem::aborted("IMAGE_GOING", message).object(object));
+        }
         Ok(record)
     }
 
@@ -239,6 +258,32 @@ impl ImageStore {
         write_record(&self.shared.dir, &record)?;
         state.catalog.put(record);
         Ok(())
+    }
+
+    /// Takes in an image whose content is in `file`, at `path`: the record comes
+    /// before the content, but gets its name after it.
+    pub(super) fn put_new(
+        &self,
+        state: &mut State,
+        record: ImageRecord,
+        file: &File,
+        path: &Path,
+    ) -> Result<(), FileError> {
+        let dir = &self.shared.dir;
+        let record_path = self.record_path(&record.digest);
+        let unfinished = durable::unfinished(&record_path)?;
+        let kept = durable::write_beside(&record_path, encode(&record_path, &record)?.as_bytes())
+            .and_then(|record_file| {
+                durable::sync_dir(&index_dir(dir))?;
+                durable::publish(file, path, &self.content_path(&record.digest))?;
+                durable::publish(&record_file, &unfinished, &record_path)
+            });
+        match kept {
+            Ok(()) => state.catalog.put(record),
+            // As the next start would.
+            Err(_) => drop(remove_unfinished(dir, &record.digest)),
+        }
+        kept
     }
 
     fn users_of(&self, digest: &Digest) -> Vec<String> {
@@ -291,7 +336,30 @@ fn record_path(dir: &Path, digest: &Digest) -> PathBuf {
 
 pub(super) fn write_record(dir: &Path, record: &ImageRecord) -> Result<(), FileError> {
     let path = record_path(dir, &record.digest);
-    let text = toml::to_string(record)
-        .map_err(|error| FileError::at("encode", &path)(std::io::Error::other(error)))?;
-    durable::write_whole(&path, text.as_bytes())
+    durable::write_whole(&path, encode(&path, record)?.as_bytes())
+}
+
+fn encode(path: &Path, record: &ImageRecord) -> Result<String, FileError> {
+    toml::to_string(record)
+        .map_err(|error| FileError::at("encode", path)(std::io::Error::other(error)))
+}
+
+/// Removes an image: its record first, but that keeps an unfinished name until
+/// the content is gone.
+fn remove_image(dir: &Path, digest: &Digest) -> Result<(), FileError> {
+    let record = record_path(dir, digest);
+    std::fs::rename(&record, durable::unfinished(&record)?)
+        .map_err(FileError::at("rename", &record))?;
+    durable::sync_dir(&index_dir(dir))?;
+    remove_unfinished(dir, digest)
+}
+
+/// Removes what belongs to an image that came or went. Where the record has its
+/// name, it is only an update of that which was not finished.
+pub(super) fn remove_unfinished(dir: &Path, digest: &Digest) -> Result<(), FileError> {
+    let record = record_path(dir, digest);
+    if !record.exists() {
+        durable::remove(&dir.join(digest.to_string()))?;
+    }
+    durable::remove(&durable::unfinished(&record)?)
 }

@@ -96,9 +96,12 @@ async fn without_xen_the_host_says_so_and_answers() {
 #[tokio::test]
 async fn clients_that_name_the_socket_as_authority_are_served() {
     let daemon = Daemon::start().await;
-    for authority in ["tmp%2Fxlfsd.sock", "/tmp/xlfsd.sock", "localhost"] {
+    // The name as an index, and written out (the C core does that).
+    let names = [&b"\x41"[..], b"\x40\x0a:authority"];
+    let authorities = ["tmp%2Fxlfsd.sock", "/tmp/xlfsd.sock", "localhost"];
+    for (name, authority) in names.iter().flat_map(|name| authorities.map(|value| (name, value))) {
         let mut stream = tokio::net::UnixStream::connect(&daemon.config.socket).await.unwrap();
-        let mut fields = vec![0x83, 0x86, 0x41, authority.len() as u8];
+        let mut fields = [&[0x83, 0x86][..], name, &[authority.len() as u8]].concat();
         fields.extend(authority.as_bytes());
         for (index, value) in [(0x44, "/grpc.health.v1.Health/Check"), (0x5f, "application/grpc")] {
             fields.extend([index, value.len() as u8]);

@@ -163,6 +163,27 @@ async fn an_image_in_use_is_not_deleted() {
     assert_eq!(store.delete("k", false).unwrap_err().reason, "NO_SUCH_IMAGE");
 }
 
+/// Tries to hold the image while the store asks for its users.
+struct Holder(ImageStore);
+
+impl ImageUsers for Holder {
+    fn users_of(&self, digest: &Digest) -> Vec<String> {
+        let reason = self.0.hold(&digest.to_string()).unwrap_err().reason;
+        assert_eq!(reason, "IMAGE_GOING");
+        assert_eq!(self.0.delete(&digest.to_string(), false).unwrap_err().reason, "IMAGE_GOING");
+        vec!["web".to_owned()]
+    }
+}
+
+#[tokio::test]
+async fn an_image_that_is_being_deleted_cannot_be_held() {
+    let (_state, store) = store();
+    import(&store, header(ImageKind::Kernel, "k"), b"x").await.unwrap();
+    store.set_users(Arc::new(Holder(store.clone())));
+    assert_eq!(store.delete("k", false).unwrap_err().reason, "IMAGE_IN_USE");
+    assert!(store.hold("k").is_ok(), "the refused delete is over");
+}
+
 struct Inspector(Result<String, Problem>);
 
 #[async_trait]

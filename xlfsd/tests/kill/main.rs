@@ -1,0 +1,8 @@
+//! The real daemon, killed with SIGKILL at any moment and started again: what
+//! it said was done is there, and nothing half done is.
+
+// All of this is test code; clippy sees that only within #[test] functions.
+#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used)]
+
+mod console;
+mod images;
