@@ -101,6 +101,13 @@ async fn watch(daemon: Daemon, index: usize, id: String, updates: mpsc::Unbounde
             Err(status) => status,
         };
         let failure = Failure::from(status);
+        if lost.is_some() && failure.exit() == Exit::NotFound {
+            let message = format!("xlfsd was restarted, and no longer knows task {id}");
+            let state = Err(Failure::new(Exit::Unreachable, message)
+                .hint("it finishes or undoes what was begun; see: xlfsctl list"));
+            let _ = updates.send(Update { index, state, last: true });
+            return;
+        }
         let since = *lost.get_or_insert_with(Instant::now);
         if failure.exit() != Exit::Unreachable || since.elapsed() > PATIENCE {
             let hint = format!("the task may go on: xlfsctl task show {id}");

@@ -22,7 +22,7 @@ const RETRY: Duration = Duration::from_millis(500);
 
 /// Print what happens on the host, as it happens.
 ///
-/// Each event has a number. Where events are missing, a line says so, and from
+/// Each event has a number. Times are UTC. Where events are missing, a line says so, and from
 /// which number to go on. Ends with Ctrl-C.
 #[derive(Debug, Args)]
 pub(crate) struct Events {
@@ -106,8 +106,27 @@ fn print(session: &Session, event: &Event) -> Result<(), Failure> {
         ));
         return Ok(());
     }
-    let clock = event.time.as_ref().map(time::clock).unwrap_or_default();
-    let clock = clock.split('.').next().unwrap_or_default();
-    let (object, text) = (plain(&event.object), plain(&event.text));
-    session.output.text(&format!("{:>6} {clock:<8} {object:<16} {text}\n", event.sequence))
+    let time = event.time.as_ref().and_then(time::for_people).unwrap_or_default();
+    let time = time.trim_end_matches(" UTC");
+    let (object, text) = (short_digests(&plain(&event.object)), plain(&event.text));
+    session.output.text(&format!("{} {time:<19} {object:<18} {text}\n", event.sequence))
+}
+
+/// The text with the first 12 digits of each SHA-256.
+fn short_digests(text: &str) -> String {
+    let is_digest = |word: &str| word.len() == 64 && word.bytes().all(|b| b.is_ascii_hexdigit());
+    let short = |word| if is_digest(word) { &word[..12] } else { word };
+    text.split(' ').map(short).collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn digests_are_cut() {
+        let digest = "0123456789ab".to_owned() + &"c".repeat(52);
+        assert_eq!(short_digests(&format!("image {digest}")), "image 0123456789ab");
+        assert_eq!(short_digests("web"), "web");
+    }
 }

@@ -71,9 +71,7 @@ async fn list(session: &Session) -> Result<Exit, Failure> {
         let digests: String = images.iter().map(|image| plain(&image.digest) + "\n").collect();
         output.text(&digests)?;
     } else if images.is_empty() {
-        output.note(
-            "There are no images. Import one: xlfsctl image import FILE --kind kernel --alias A",
-        );
+        output.note("There are no images. Import one: xlfsctl image import FILE --kind kernel");
     } else {
         output.text(&table(&images, output))?;
     }

@@ -1,7 +1,7 @@
 //! `show`: everything about one guest.
 
 use clap::Args;
-use xlfs_proto::v1::{Domain, EndPolicy, GetDomainRequest};
+use xlfs_proto::v1::{Domain, EndPolicy, GetDomainRequest, OperationStatus};
 
 use super::{Session, answer};
 use crate::complete;
@@ -89,12 +89,21 @@ pub(crate) fn facts(domain: &Domain, output: &Output) -> String {
     let allowed = domain.operations.iter().filter(|status| status.allowed);
     let allowed: Vec<_> = allowed.map(|status| operation_word(status.operation())).collect();
     facts.fact("Can now", allowed.join(", "));
-    let refused = domain.operations.iter().filter(|status| !status.allowed);
-    facts.many(
-        "Cannot now",
-        refused.map(|status| format!("{}: {}", operation_word(status.operation()), status.reason)),
-    );
+    facts.many("Cannot now", refusals(&domain.operations));
     facts.into_text()
+}
+
+/// What cannot be done, a line for each reason.
+fn refusals(operations: &[OperationStatus]) -> Vec<String> {
+    let mut reasons: Vec<(&str, Vec<&str>)> = Vec::new();
+    for status in operations.iter().filter(|status| !status.allowed) {
+        let word = operation_word(status.operation());
+        match reasons.iter_mut().find(|(reason, _)| *reason == status.reason) {
+            Some((_, words)) => words.push(word),
+            None => reasons.push((&status.reason, vec![word])),
+        }
+    }
+    reasons.iter().map(|(reason, words)| format!("{}: {reason}", words.join(", "))).collect()
 }
 
 pub(crate) fn end_policy(policy: &EndPolicy) -> String {
@@ -105,4 +114,30 @@ pub(crate) fn end_policy(policy: &EndPolicy) -> String {
         word(policy.on_reboot()),
         word(policy.on_crash())
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use xlfs_proto::v1::Operation;
+
+    use super::*;
+
+    #[test]
+    fn what_has_the_same_reason_stands_together() {
+        let status = |operation: Operation, reason: &str| OperationStatus {
+            operation: operation.into(),
+            allowed: reason.is_empty(),
+            reason: reason.to_owned(),
+        };
+        let all = [
+            status(Operation::Shutdown, "it does not run"),
+            status(Operation::Start, ""),
+            status(Operation::Delete, "a task works on it"),
+            status(Operation::Pause, "it does not run"),
+        ];
+        assert_eq!(
+            refusals(&all),
+            ["shutdown, pause: it does not run", "delete: a task works on it"]
+        );
+    }
 }

@@ -179,8 +179,6 @@ fn table(tasks: &[Work], output: &Output) -> String {
         ("KIND", Align::Left),
         ("OBJECT", Align::Elastic),
         ("STATE", Align::Left),
-        ("DONE", Align::Right),
-        ("TOOK", Align::Right),
         ("AGE", Align::Right),
     ]);
     for task in tasks {
@@ -189,13 +187,20 @@ fn table(tasks: &[Work], output: &Output) -> String {
             task.id.as_str().into(),
             task.kind.as_str().into(),
             task.object.as_str().into(),
-            Cell::coloured(task_state_word(task.state()), colour(task.state())),
-            format!("{}%", task.percent).into(),
-            took(task).unwrap_or_else(dash).into(),
+            Cell::coloured(state(task), colour(task.state())),
             task.started.as_ref().and_then(time::age).unwrap_or_else(dash).into(),
         ]);
     }
     table.render(output.width, output.colour)
+}
+
+/// The state, with how far it is while it runs.
+fn state(task: &Work) -> String {
+    let word = task_state_word(task.state());
+    match task.state() {
+        TaskState::Running | TaskState::Undoing => format!("{word} {}%", task.percent),
+        _ => word.to_owned(),
+    }
 }
 
 fn colour(state: TaskState) -> Option<Colour> {
@@ -254,4 +259,27 @@ fn facts(task: &Work, output: &Output) -> String {
         text.push_str(&format!("{clock} {}\n", plain(&line.text)));
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::Format;
+
+    #[test]
+    fn a_list_fits_with_the_longest_of_all() {
+        let task = Work {
+            id: "01a20207-1d4b-75e8-b65f-fdbb08e6974b".to_owned(),
+            kind: "shutdown".to_owned(),
+            object: "db-with-a-long-name.internal.example.org".to_owned(),
+            state: TaskState::Undoing.into(),
+            percent: 100,
+            started: Some(prost_types::Timestamp { seconds: 1_000_000_000, nanos: 0 }),
+            ..Work::default()
+        };
+        let output = Output { format: Format::Table, quiet: false, width: Some(80), colour: false };
+        let table = table(&[task], &output);
+        assert!(table.lines().all(|line| line.len() <= 80), "{table}");
+        assert!(table.contains("shutdown  db-wit"), "{table}");
+    }
 }

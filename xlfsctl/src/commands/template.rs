@@ -109,7 +109,7 @@ fn facts(template: &Manifest, output: &Output) -> String {
     let heading = format!("{} {}: {}", template.name, template.version, template.summary);
     let mut facts = Facts::new(output, &heading);
     facts.fact("Problem", &template.problem);
-    facts.fact("About", &template.description);
+    facts.fact("About", paragraphs(&template.description));
     facts.fact("Kernel", image(&template.kernel, &template.kernel_digest));
     facts.fact("Ramdisk", image(&template.ramdisk, &template.ramdisk_digest));
     facts.fact("Command line", &template.command_line);
@@ -136,6 +136,12 @@ fn facts(template: &Manifest, output: &Output) -> String {
         text.push_str(&hanging(&label, &about(parameter), width));
     }
     text
+}
+
+/// The text with its lines joined, except at empty lines: it is wrapped anew.
+fn paragraphs(text: &str) -> String {
+    let lines = |part: &str| part.lines().map(str::trim).collect::<Vec<_>>().join(" ");
+    text.trim().split("\n\n").map(lines).collect::<Vec<_>>().join("\n\n")
 }
 
 /// An image as a template names it, with the digest it stands for now.
@@ -175,5 +181,15 @@ fn about(parameter: &TemplateParameter) -> String {
     match parameter.description.as_str() {
         "" => parts,
         description => format!("{description} ({parts})"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_of_a_paragraph_are_joined() {
+        assert_eq!(paragraphs("a\n  b\n\nc\n"), "a b\n\nc");
     }
 }

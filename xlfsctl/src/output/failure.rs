@@ -85,13 +85,14 @@ fn as_text(failure: &Failure, width: usize) -> String {
     match (&failure.step, &failure.object) {
         (Some(step), Some(object)) => line("step", &format!("{step} ({object})")),
         (Some(step), None) => line("step", step),
-        (None, Some(object)) => line("object", object),
-        (None, None) => {}
+        // "there is no task 7" need not be followed by "object: task 7".
+        (None, Some(object)) if !says(failure, last_word(object)) => line("object", object),
+        (None, _) => {}
     }
     for cause in &failure.causes {
         line("cause", cause);
     }
-    for (field, problem) in &failure.fields {
+    for (field, problem) in failure.fields.iter().filter(|(_, problem)| !says(failure, problem)) {
         line("field", &format!("{}: {problem}", plain(field)));
     }
     for left in &failure.leftovers {
@@ -104,6 +105,15 @@ fn as_text(failure: &Failure, width: usize) -> String {
         line("hint", hint);
     }
     out
+}
+
+/// Whether the headline holds the text already.
+fn says(failure: &Failure, text: &str) -> bool {
+    failure.message.contains(text)
+}
+
+fn last_word(text: &str) -> &str {
+    text.rsplit(' ').next().unwrap_or(text)
 }
 
 #[cfg(test)]
@@ -125,6 +135,18 @@ xlfsctl: cannot create guest \"web\": no memory
   hint:   lower --memory, or stop a guest: xlfsctl list
 ";
         assert_eq!(as_text(&failure, 80), expected);
+    }
+
+    #[test]
+    fn nothing_is_said_twice() {
+        let mut failure = Failure::new(Exit::NotFound, "there is no task \"7\"");
+        failure.object = Some("task 7".to_owned());
+        failure.fields.push(("id".to_owned(), "there is no task".to_owned()));
+        assert_eq!(as_text(&failure, 80).lines().count(), 1);
+        failure.object = Some("domain 9".to_owned());
+        failure.fields.push(("name".to_owned(), "too long".to_owned()));
+        let text = as_text(&failure, 80);
+        assert!(text.contains("object: domain 9") && text.contains("name: too long"), "{text}");
     }
 
     #[test]

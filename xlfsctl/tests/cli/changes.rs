@@ -51,6 +51,15 @@ async fn a_broken_stream_is_taken_up_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_restarted_daemon_may_have_forgotten_the_task() {
+    let mut world = World { cut_once: vec!["7".to_owned()], forgets: true, ..World::default() };
+    with_task(&mut world, "web", success("7", "start", "web"));
+    let fake = serve(world);
+    let run = xlfsctl(&fake, &["start", "web"]).await.expect(9);
+    assert!(run.err.contains("no longer knows task"), "{}", run.err);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn quiet_says_nothing_when_all_is_well() {
     let mut world = World::default();
     with_task(&mut world, "web", success("7", "start", "web"));

@@ -49,6 +49,8 @@ pub(crate) struct World {
     pub(crate) cancelled: Vec<String>,
     /// Tasks whose next watcher sees one state, and then the end of the stream.
     pub(crate) cut_once: Vec<String>,
+    /// Tasks that are forgotten once their stream was cut.
+    pub(crate) forgets: bool,
     /// Tasks do not end when they are cancelled.
     pub(crate) deaf: bool,
 }

@@ -17,7 +17,7 @@ async fn events_go_on_over_a_broken_connection() {
     let run = xlfsctl(&fake, &["events", "--after", "5", "--domain", "web"]).await.expect(10);
     let lines: Vec<_> = run.out.lines().collect();
     assert_eq!(lines.len(), 3, "{}", run.out);
-    assert_eq!(lines[0], "     6 05:18:00 web              running (was starting)");
+    assert_eq!(lines[0], "6 2026-11-22 05:18:00 web                running (was starting)");
     assert!(run.err.contains("12 events are missing"), "{}", run.err);
     assert!(run.err.contains("connected again"), "{}", run.err);
     let asked = fake.stage.world().requests.clone();

@@ -105,6 +105,10 @@ impl TaskService for Stage {
             before != world.cut_once.len()
         };
         if cut {
+            let mut world = self.world();
+            if world.forgets {
+                world.tasks.remove(&id);
+            }
             states.truncate(1);
             return Ok(Response::new(Box::pin(futures::stream::iter(states.into_iter().map(Ok)))));
         }
