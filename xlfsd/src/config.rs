@@ -291,4 +291,14 @@ mod tests {
         let args = Args::try_parse_from(["xlfsd", "--config", "/nonexistent.toml"]).unwrap();
         assert_eq!(Config::load(&args).unwrap_err().reason, "BAD_CONFIGURATION");
     }
+
+    #[test]
+    fn the_manual_names_every_key_with_its_default() {
+        let manual = include_str!("../../docs/configuration.md");
+        let example = manual.split("```toml\n").nth(1).unwrap().split("```").next().unwrap();
+        assert_eq!(load(example, &[]).unwrap(), Config::default());
+        // All of them: a default that is left out would go unnoticed above.
+        let keys = example.lines().filter(|line| line.contains(" = ")).count();
+        assert_eq!(keys, 16, "a new key must be in the manual");
+    }
 }

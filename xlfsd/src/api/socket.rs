@@ -3,7 +3,7 @@
 
 use std::fs;
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::net::UnixStream as StdUnixStream;
 use std::path::{Path, PathBuf};
 
@@ -65,11 +65,10 @@ impl Socket {
             let path = path.to_owned();
             move |source| SocketError::Io { action, path, source }
         };
-        if let Some(dir) = path.parent() {
-            fs::DirBuilder::new()
-                .recursive(true)
-                .mode(0o755)
-                .create(dir)
+        if let Some(dir) = path.parent().filter(|dir| !dir.exists()) {
+            // Set apart from making it: the umask keeps others out.
+            fs::create_dir_all(dir)
+                .and_then(|()| fs::set_permissions(dir, fs::Permissions::from_mode(0o755)))
                 .map_err(failed("make the folder", dir))?;
         }
         check_vacant(path)?;

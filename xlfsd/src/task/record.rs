@@ -137,7 +137,7 @@ impl Record {
         self.percent = self.percent.max(percent as u32);
     }
 
-    /// The task without its log, which would fill the event ring.
+    /// The task without its log, for lists and for the event ring.
     pub(super) fn outline(&self) -> pb::Task {
         pb::Task {
             id: self.id.clone(),

@@ -108,8 +108,9 @@ impl TaskRegistry {
         TaskHandle::new(self.clone(), entry)
     }
 
-    /// The tasks that run and the most recent that ended, newest first. `object`
-    /// empty: of all objects.
+    /// The tasks that run and the most recent that ended, newest first, without
+    /// their logs, which would not fit into one message. `object` empty: of all
+    /// objects.
     pub fn list(&self, object: &str, running_only: bool) -> Vec<pb::Task> {
         let tasks = self.shared.tasks.lock();
         let ended = tasks.ended.iter().filter(|_| !running_only);
@@ -122,7 +123,7 @@ impl TaskRegistry {
             .collect();
         drop(tasks);
         found.sort_by_key(|entry| std::cmp::Reverse(entry.number));
-        found.iter().map(|entry| entry.snapshot()).collect()
+        found.iter().map(|entry| entry.record.lock().outline()).collect()
     }
 
     pub fn get(&self, id: &str) -> Result<pb::Task, Problem> {

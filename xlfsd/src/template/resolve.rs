@@ -276,4 +276,17 @@ mod tests {
             "console=hvc0 loglevel=4 xlfs.hostname=web xlfs.banner=\"xlfs guest ready\""
         );
     }
+
+    #[test]
+    fn the_manuals_example_works() {
+        let manual = include_str!("../../../docs/templates.md");
+        let example = manual.split("```toml\n").nth(1).unwrap().split("```").next().unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        let dir = dir.path().join("greeter");
+        std::fs::create_dir(&dir).unwrap();
+        std::fs::write(dir.join("template.toml"), example).unwrap();
+        let given = HashMap::from([("greeting".to_owned(), "Hello there".to_owned())]);
+        let resolved = Template::read(&dir).unwrap().validate(&given, &GUEST).unwrap();
+        assert!(resolved.command_line.contains("greeter.text=\"Hello there\" greeter.times=1"));
+    }
 }

@@ -2,53 +2,17 @@
 
 use std::collections::HashMap;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use sha2::{Digest, Sha256};
-use tonic::transport::{Channel, Endpoint};
+use tonic::transport::Channel;
 use xlfs_proto::v1::image_service_client::ImageServiceClient;
 use xlfs_proto::v1::import_image_request::{Header, Part};
 use xlfs_proto::v1::{DeleteImageRequest, Image, ImageKind, ImportImageRequest, ListImagesRequest};
 
+use crate::process::Daemon;
+
 const KILLS: u64 = 12;
-
-struct Daemon {
-    process: Child,
-    address: String,
-}
-
-impl Daemon {
-    async fn start(dir: &Path) -> (Self, Channel) {
-        let socket = dir.join("xlfsd.sock");
-        let gid = nix::unistd::getgid().to_string();
-        let config = dir.join("xlfsd.toml");
-        std::fs::write(&config, format!("socket_gid = {gid}\n")).unwrap();
-        let process = Command::new(env!("CARGO_BIN_EXE_xlfsd"))
-            .args(["--config", config.to_str().unwrap(), "--socket", socket.to_str().unwrap()])
-            .args(["--state-dir", dir.join("state").to_str().unwrap(), "--log", "warn"])
-            .stderr(Stdio::inherit())
-            .spawn()
-            .unwrap();
-        let daemon = Self { process, address: format!("unix://{}", socket.display()) };
-        let deadline = Instant::now() + Duration::from_secs(60);
-        loop {
-            // What a killed daemon left refuses connections until the new one serves.
-            match Endpoint::try_from(daemon.address.clone()).unwrap().connect().await {
-                Ok(channel) => return (daemon, channel),
-                Err(error) => assert!(Instant::now() < deadline, "{error}"),
-            }
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-    }
-}
-
-impl Drop for Daemon {
-    fn drop(&mut self) {
-        self.process.kill().unwrap();
-        self.process.wait().unwrap();
-    }
-}
 
 /// Imports and deletes until the daemon is gone; answers what it was told last
 /// about each digest: whether it is there.
