@@ -95,6 +95,9 @@ pub enum Error {
         /// [`super::Limits::image_bytes`] or [`super::Limits::payload_bytes`].
         limit: u64,
     },
+    /// A file without content.
+    #[error("the image is empty")]
+    Empty,
     /// Neither ELF nor bzImage nor a compressed ELF.
     #[error(
         "not a kernel: the file begins with {magic} and is neither ELF, bzImage, nor an ELF compressed with gzip, bzip2, xz, lzma, lz4 or zstd"

@@ -18,6 +18,8 @@
 //!   the caps of [`Limits`]; there is no unsafe code here.
 //! - [`KernelPlan::validate`] knows all the rules of a good plan, and runs
 //!   again wherever a plan comes from somewhere less trusted.
+//! - [`worker`] runs [`inspect`] in a process without privileges.
+//! - [`cache`] does that once for each image, and is what the daemon calls.
 //!
 //! Facts about the format are from Xen's public/elfnote.h, features.h and
 //! arch-x86/xen-x86_64.h, the ELF specification, and Linux's boot protocol.
@@ -74,6 +76,9 @@ pub fn inspect(
     })?;
     if size > limits.image_bytes {
         return Err(Error::ImageTooLarge { size, limit: limits.image_bytes });
+    }
+    if size == 0 {
+        return Err(Error::Empty);
     }
     let head = head(image, 0, size)?;
     if head.starts_with(elf::MAGIC) {

@@ -1,6 +1,8 @@
 //! Everything that can be wrong with a kernel image, one file each, and the
 //! error that must come of it (by its tag in JSON).
 
+use std::sync::OnceLock;
+
 use xlfs_xen::kernel::Compression;
 
 use super::pack::{ALL, bzimage, bzimage_of, compress};
@@ -51,7 +53,7 @@ fn headers(add: Add<'_>) {
         change(&mut elf);
         elf.bytes()
     };
-    add("empty", "not_a_kernel", Vec::new());
+    add("empty", "empty", Vec::new());
     add("text", "not_a_kernel", b"#!/bin/sh\necho no kernel\n".to_vec());
     add("zeros", "not_a_kernel", vec![0; 8192]);
     add("magic-only", "truncated", b"\x7fELF".to_vec());
@@ -327,8 +329,15 @@ fn xz_with_dictionary(elf: &[u8], code: u8) -> Vec<u8> {
     packed
 }
 
-/// A small image that unpacks to 96 MiB.
+/// A small image that unpacks to 96 MiB. Made once for each format: packing so
+/// much takes a second.
 pub fn bomb(format: Compression) -> Vec<u8> {
+    static BOMBS: [OnceLock<Vec<u8>>; ALL.len()] = [const { OnceLock::new() }; ALL.len()];
+    let index = ALL.iter().position(|f| *f == format).unwrap();
+    BOMBS[index].get_or_init(|| make_bomb(format)).clone()
+}
+
+fn make_bomb(format: Compression) -> Vec<u8> {
     const SIZE: usize = 96 << 20;
     match format {
         Compression::Lz4 => {

@@ -10,7 +10,7 @@ use xlfs_xen::kernel::cache::{CachedKernel, Error, PlanCache};
 use xlfs_xen::kernel::{Compression, Digest, Limits, worker};
 
 use crate::kernel_images::pack::bzimage;
-use crate::kernel_images::{kernel, kernel_with};
+use crate::kernel_images::{kernel, kernel_with, linux_notes, text};
 use crate::lies::{child_named, scratch};
 use crate::work::{DEADLINE, block_on, file};
 
@@ -147,26 +147,32 @@ pub(crate) fn a_corrupt_entry_is_made_anew() {
 pub(crate) fn an_entry_under_a_wrong_name_is_not_used() {
     let bench = Bench::new(&kernel().bytes());
     bench.kernel().unwrap();
-    let other = kernel_with(crate::kernel_images::plain_notes()).bytes();
+    // An image of the same size, which the plan would fit.
+    let mut notes = linux_notes();
+    notes[1] = text(7, "9.9");
+    let other = kernel_with(notes).bytes();
     fs::write(bench.scratch.path().join("other"), &other).unwrap();
     let name = Digest::of_bytes(&other);
     fs::rename(bench.entry(), bench.dir().join(name.as_str())).unwrap();
     let cache = bench.open(Limits::default());
     let kernel = block_on(cache.kernel(&bench.scratch.path().join("other"))).unwrap();
-    assert_eq!((kernel.digest, kernel.plan.init_p2m), (name, None));
+    assert_eq!((kernel.digest, &*kernel.plan.guest_version), (name, "9.9"));
     assert_eq!(bench.parses(), 2);
 }
 
 pub(crate) fn other_limits_mean_another_parse() {
     let bench = Bench::new(&kernel().bytes());
     bench.kernel().unwrap();
+    let wide = Limits { notes: 5000, ..Limits::default() };
+    block_on(bench.open(wide).kernel(&bench.image)).unwrap();
+    assert_eq!(bench.parses(), 2);
     let tight = Limits { memory_bytes: 4096, ..Limits::default() };
     let error = block_on(bench.open(tight).kernel(&bench.image)).unwrap_err();
     assert!(matches!(error, Error::Worker { .. }), "{error:?}");
     let tiny = Limits { image_bytes: 4096, ..Limits::default() };
     let error = block_on(bench.open(tiny).kernel(&bench.image)).unwrap_err();
     assert!(matches!(error, Error::ImageTooLarge { limit: 4096, .. }), "{error:?}");
-    assert_eq!(bench.parses(), 2, "an image that is too large is not even looked at");
+    assert_eq!(bench.parses(), 3, "an image that is too large is not even looked at");
 }
 
 pub(crate) fn a_refused_image_leaves_nothing() {

@@ -25,6 +25,7 @@ pub(crate) const CRIMES: &[&str] = &[
     "map-file",
     "duplicate",
     "write-image",
+    "read-reply",
 ];
 
 pub(crate) const BY_NAME: &[Role] = &[
@@ -39,6 +40,7 @@ pub(crate) const BY_NAME: &[Role] = &[
     ("map-file", || confined(map_file)),
     ("duplicate", || confined(|| nix::unistd::dup(io::stdin()))),
     ("write-image", || confined(|| nix::unistd::write(io::stdin(), b"x"))),
+    ("read-reply", || confined(|| nix::sys::uio::pread(io::stderr(), &mut [0], 0))),
     ("harmless", || confined(|| io::stderr().write_all(b"hello"))),
     ("linger", linger),
     ("hog", || confined(|| std::hint::black_box(vec![1u8; 8 << 30]))),

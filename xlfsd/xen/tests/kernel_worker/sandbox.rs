@@ -1,6 +1,7 @@
 //! What the child cannot do, seen from outside.
 
 use std::io::Read;
+use std::os::unix::fs::MetadataExt;
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, Stdio};
 
@@ -54,6 +55,7 @@ pub(crate) fn nothing_is_left_to_the_child() {
     let (status, limits) = (proc("status").unwrap(), proc("limits").unwrap());
     let link = |what: &str| std::fs::read_link(format!("/proc/{}/{what}", child.id()));
     let (root, cwd) = (link("root"), link("cwd"));
+    let owner = std::fs::metadata(format!("/proc/{}/status", child.id())).unwrap().uid();
     let descriptors = std::fs::read_dir(format!("/proc/{}/fd", child.id()))
         .map(|dir| dir.map(|e| e.unwrap().file_name()).collect::<Vec<_>>());
     child.kill().unwrap();
@@ -73,6 +75,7 @@ pub(crate) fn nothing_is_left_to_the_child() {
     for set in ["CapInh:", "CapPrm:", "CapEff:", "CapAmb:"] {
         assert_eq!(u64::from_str_radix(field(set)[0], 16), Ok(0), "{set}");
     }
+    assert_eq!(owner, 0, "nobody but root may trace it");
     let limit = |name: &str| {
         let line = limits.lines().find_map(|l| l.strip_prefix(name));
         let mut values = line.unwrap_or_else(|| panic!("no {name}")).split_whitespace();

@@ -2,7 +2,7 @@
 //!
 //! The daemon runs its own binary again with a hidden argument. The child
 //! holds three descriptors and nothing else, gives up every privilege
-//! ([`confine`]), and only then touches the image:
+//! ([`confine()`]), and only then touches the image:
 //!
 //! ```text
 //!            daemon (root)                      child (nobody, seccomp)
