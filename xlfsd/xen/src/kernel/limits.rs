@@ -32,7 +32,7 @@ pub struct Limits {
 
 impl Limits {
     /// The default cap of a kernel, packed or unpacked.
-    pub const KERNEL_BYTES: u64 = 64 * MIB;
+    pub const KERNEL_BYTES: u64 = 128 * MIB;
 
     /// The default caps, lowered to what a guest with `memory_bytes` of memory
     /// could hold at all.
