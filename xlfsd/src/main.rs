@@ -66,7 +66,9 @@ async fn run(config: &Config) -> Result<(), Problem> {
     let socket = Socket::bind(&config.socket, config.socket_gid)?;
 
     let kernels = WorkerKernels::open(base.images.clone(), &config.state_dir.join("kernels"))?;
-    let reach: Arc<dyn Reach> = Arc::new(Gate::new(Arc::new(kernels)));
+    let kernels = Arc::new(kernels);
+    base.images.set_inspector(kernels.clone());
+    let reach: Arc<dyn Reach> = Arc::new(Gate::new(kernels));
     let guests = Guests::open(Setup {
         base: base.clone(),
         reach: reach.clone(),

@@ -5,11 +5,11 @@ use std::fs::File;
 use std::path::Path;
 
 use async_trait::async_trait;
-use xlfs_xen::kernel::cache::{self, PlanCache};
-use xlfs_xen::kernel::{Limits, worker};
+use xlfs_xen::kernel::cache::{self, CachedKernel, PlanCache};
+use xlfs_xen::kernel::{Format, KernelPlan, Limits, worker};
 
 use super::{Kernels, PreparedKernel};
-use crate::image::{Digest, ImageStore};
+use crate::image::{Digest, ImageStore, KernelInspector};
 use crate::problem::Problem;
 
 /// The program that the worker is: this very one, however it was named.
@@ -34,31 +34,61 @@ impl WorkerKernels {
     fn file(&self, digest: &Digest) -> Result<File, Problem> {
         self.images.open(digest)
     }
+
+    async fn kernel(&self, digest: &Digest, image: File) -> Result<CachedKernel, Problem> {
+        let key = digest
+            .to_string()
+            .parse()
+            .map_err(|error| Problem::internal("a digest is none").cause(&error))?;
+        self.cache.kernel_of(image, key).await.map_err(|error| explain(&error))
+    }
+}
+
+fn explain(error: &cache::Error) -> Problem {
+    match error {
+        cache::Error::Worker { source: worker::Error::Refused { source }, .. } => {
+            Problem::failed_precondition("KERNEL_REFUSED", "the kernel image cannot be used")
+                .cause(source)
+                .hint("Import a Linux kernel with CONFIG_XEN_PV, as vmlinux or bzImage.")
+        }
+        cache::Error::Worker { .. } => {
+            Problem::failed_precondition("KERNEL_REFUSED", "the kernel image cannot be parsed")
+                .cause(error)
+                .hint("It may be malformed, or larger than the limits of the parser.")
+        }
+        _ => Problem::internal("the kernel cannot be prepared")
+            .cause(error)
+            .hint("Look at the free space of the state folder."),
+    }
+}
+
+/// What a person wants to know of a kernel, in one line. Its plan is kept for
+/// the first guest that is started with it.
+fn summary(plan: &KernelPlan) -> String {
+    let format = match (plan.format, plan.compression) {
+        (Format::BzImage, Some(compression)) => format!("bzImage, {compression}"),
+        (Format::BzImage, None) => "bzImage".into(),
+        (Format::Elf, Some(compression)) => format!("elf, {compression}"),
+        (Format::Elf, None) => "elf".into(),
+    };
+    let mib = plan.memory_needed().div_ceil(1 << 20);
+    let os = [plan.guest_os.as_str(), plan.guest_version.as_str()].join(" ");
+    format!("{format}; {}; needs {mib} MiB of memory for itself", os.trim())
+}
+
+#[async_trait]
+impl KernelInspector for WorkerKernels {
+    async fn inspect(&self, digest: &Digest, kernel: File) -> Result<String, Problem> {
+        // A kernel that is refused may stay: the store keeps what it is given,
+        // and the guest that asks for it is told why.
+        self.kernel(digest, kernel).await.map(|kernel| summary(&kernel.plan))
+    }
 }
 
 #[async_trait]
 impl Kernels for WorkerKernels {
     async fn prepare(&self, digest: &Digest) -> Result<PreparedKernel, Problem> {
-        let image = self.file(digest)?;
-        let key = digest
-            .to_string()
-            .parse()
-            .map_err(|error| Problem::internal("a digest is none").cause(&error))?;
-        let kernel = self.cache.kernel_of(image, key).await.map_err(|error| match &error {
-            cache::Error::Worker { source: worker::Error::Refused { source }, .. } => {
-                Problem::failed_precondition("KERNEL_REFUSED", "the kernel image cannot be used")
-                    .cause(source)
-                    .hint("Import a Linux kernel with CONFIG_XEN_PV, as vmlinux or bzImage.")
-            }
-            cache::Error::Worker { .. } => {
-                Problem::failed_precondition("KERNEL_REFUSED", "the kernel image cannot be parsed")
-                    .cause(&error)
-                    .hint("It may be malformed, or larger than the limits of the parser.")
-            }
-            _ => Problem::internal("the kernel cannot be prepared")
-                .cause(&error)
-                .hint("Look at the free space of the state folder."),
-        })?;
+        let kernel = self.kernel(digest, self.file(digest)?).await?;
         Ok(PreparedKernel { plan: kernel.plan, payload: kernel.payload })
     }
 

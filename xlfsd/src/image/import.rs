@@ -138,7 +138,7 @@ impl Import {
         let known = self.store.shared.state.lock().catalog.get(&digest).cloned();
         let summary = match &known {
             Some(record) => record.summary.clone(),
-            None => self.inspect(&content).await?,
+            None => self.inspect(&digest, &content).await?,
         };
         let Self { store, header, _permit: permit, .. } = self;
         let imported = blocking(move || {
@@ -150,7 +150,7 @@ impl Import {
     }
 
     /// Asks the inspector, if there is one, about a kernel that is new here.
-    async fn inspect(&self, content: &Content) -> Result<String, Problem> {
+    async fn inspect(&self, digest: &Digest, content: &Content) -> Result<String, Problem> {
         let inspector = self.store.shared.inspector.get();
         let (Some(inspector), Some((_, path)), ImageKind::Kernel) =
             (inspector, &content.file, self.header.kind)
@@ -159,7 +159,7 @@ impl Import {
         };
         let file = File::open(path).map_err(FileError::at("open", path));
         let file = file.map_err(|error| storage_problem(&error))?;
-        match inspector.inspect(file).await {
+        match inspector.inspect(digest, file).await {
             Ok(summary) => Ok(note(&summary)),
             Err(problem) if problem.kind.code() == tonic::Code::InvalidArgument => Err(problem),
             Err(problem) => {

@@ -34,7 +34,7 @@ pub trait ImageUsers: Send + Sync {
 /// without a summary.
 #[async_trait]
 pub trait KernelInspector: Send + Sync {
-    async fn inspect(&self, kernel: File) -> Result<String, Problem>;
+    async fn inspect(&self, digest: &Digest, kernel: File) -> Result<String, Problem>;
 }
 
 #[derive(Debug, Clone, Copy)]

@@ -188,7 +188,7 @@ struct Inspector(Result<String, Problem>);
 
 #[async_trait]
 impl KernelInspector for Inspector {
-    async fn inspect(&self, mut kernel: File) -> Result<String, Problem> {
+    async fn inspect(&self, _: &Digest, mut kernel: File) -> Result<String, Problem> {
         let mut content = String::new();
         std::io::Read::read_to_string(&mut kernel, &mut content).unwrap();
         assert_eq!(content, "vmlinuz");

@@ -1,0 +1,187 @@
+//! xlfs beside xl: the same lab, the same guest, in one run.
+//!
+//! Wall times are those of the commands as their user waits for them, taken
+//! inside Dom0. A guest is a 512 MiB PV domain without devices that is built
+//! and left paused. Each figure is the median of several; the two programs
+//! take turns, so that a noisy host is noisy to both.
+
+use std::fmt::Write;
+use std::time::Duration;
+
+use crate::dom0::{Dom0, Dom0Error, Output};
+use crate::lab::{Config, GuestFiles, LabError, boot};
+use crate::product;
+
+/// Runs of each figure.
+const ROUNDS: usize = 5;
+/// Guests that are listed.
+const MANY: usize = 20;
+/// MiB of the guest that is created, and of each that is listed.
+const MEMORY: u32 = 512;
+const SMALL: u32 = 112;
+
+/// Why there are no figures.
+#[derive(Debug, thiserror::Error)]
+pub enum BenchError {
+    /// The machine did not come up.
+    #[error("no Dom0")]
+    Lab(#[from] LabError),
+    /// A command in Dom0 failed.
+    #[error("trouble in Dom0")]
+    Dom0(#[from] Dom0Error),
+    /// Something was not where it was expected.
+    #[error("cannot find {what} in: {text}")]
+    Missing {
+        /// What was looked for.
+        what: &'static str,
+        /// Where.
+        text: String,
+    },
+}
+
+/// Times of one program.
+#[derive(Debug, Default)]
+struct Times(Vec<Duration>);
+
+impl Times {
+    fn take(&mut self, output: &Output) {
+        self.0.push(output.took);
+    }
+
+    fn median(&mut self) -> f64 {
+        self.0.sort();
+        self.0.get(self.0.len() / 2).map_or(0.0, Duration::as_secs_f64)
+    }
+
+    fn range(&self) -> String {
+        let ends = (self.0.iter().min(), self.0.iter().max());
+        let (Some(low), Some(high)) = ends else { return "-".into() };
+        format!("{:.2}-{:.2}", low.as_secs_f64(), high.as_secs_f64())
+    }
+}
+
+/// Runs it all and returns the table, as Markdown.
+///
+/// # Errors
+/// [`BenchError`]; a command that fails ends the run.
+pub fn run() -> Result<String, BenchError> {
+    let mut config = Config::named("bench").product()?;
+    config.with_xl = true;
+    config.machine.memory = 6144;
+    config.machine.dom0_memory = 1536;
+    config.guest = Some(GuestFiles { elf: true, ..GuestFiles::default() });
+    let dom0 = boot(config)?;
+    prepare(&dom0)?;
+    let mut table = String::from("| what | xlfs | xl | xlfs/xl |\n|---|---|---|---|\n");
+    for (form, file) in [("ELF, 61 MB", "vmlinux"), ("bzImage, 8 MB", "vmlinuz")] {
+        create(&dom0, form, file, &mut table)?;
+    }
+    list(&dom0, &mut table)?;
+    costs(&dom0, &mut table)?;
+    Ok(table)
+}
+
+fn prepare(dom0: &Dom0) -> Result<(), BenchError> {
+    dom0.sh("xenconsoled; xen-init-dom0 >/dev/null 2>&1; true")?;
+    dom0.spawn(["xlfsd", "--templates", product::TEMPLATES])?;
+    dom0.wait_until("xlfsd", Duration::from_secs(60), || {
+        Ok(dom0.run(["xlfsctl", "list"])?.success().then_some(()))
+    })?;
+    let ramdisk = "xlfsctl -q image import /guest/initramfs --kind ramdisk --alias minimal-ramdisk";
+    dom0.ok(["sh", "-c", ramdisk])?;
+    Ok(())
+}
+
+fn xl_config(dom0: &Dom0, name: &str, file: &str, memory: u32) -> Result<String, BenchError> {
+    let path = format!("/tmp/{name}.cfg");
+    let text = format!(
+        "name=\"{name}\"\ntype=\"pv\"\nkernel=\"/guest/{file}\"\nramdisk=\"/guest/initramfs\"\n\
+         memory={memory}\nvcpus=1\nextra=\"console=hvc0\"\n"
+    );
+    dom0.write(&path, text)?;
+    Ok(path)
+}
+
+fn create(dom0: &Dom0, form: &str, file: &str, table: &mut String) -> Result<(), BenchError> {
+    let config = xl_config(dom0, "peer", file, MEMORY)?;
+    let memory = MEMORY.to_string();
+    let (mut cached, mut fresh, mut xl) = (Times::default(), Times::default(), Times::default());
+    let import = format!("xlfsctl -q image import /guest/{file} --kind kernel --alias minimal-kernel");
+    dom0.ok(["sh", "-c", &import])?;
+    for _ in 0..ROUNDS {
+        // A plan that is not there: the cache's folder is emptied.
+        dom0.sh("rm -rf /var/lib/xlfs/kernels/*")?;
+        for times in [&mut fresh, &mut cached] {
+            let create = ["create", "own", "--template", "minimal", "--paused", "--memory"];
+            let output = dom0.ok(["xlfsctl", "-q"].into_iter().chain(create).chain([memory.as_str()]))?;
+            times.take(&output);
+            dom0.ok(["xlfsctl", "-q", "delete", "own", "--force"])?;
+        }
+        xl.take(&dom0.ok(["xl", "create", "-p", &config])?);
+        dom0.ok(["xl", "destroy", "peer"])?;
+    }
+    row(table, &format!("create, {form}, plan cached (s)"), &mut cached, &mut xl);
+    row(table, &format!("create, {form}, first time (s)"), &mut fresh, &mut xl);
+    Ok(())
+}
+
+fn list(dom0: &Dom0, table: &mut String) -> Result<(), BenchError> {
+    for number in 0..MANY {
+        let name = format!("many{number}");
+        let memory = SMALL.to_string();
+        dom0.ok([
+            "xlfsctl", "-q", "create", &name, "--template", "minimal", "--paused", "--memory", &memory,
+        ])?;
+    }
+    let (mut own, mut xl) = (Times::default(), Times::default());
+    for _ in 0..ROUNDS {
+        own.take(&dom0.ok(["xlfsctl", "list"])?);
+        xl.take(&dom0.ok(["xl", "list"])?);
+    }
+    row(table, &format!("list, {MANY} guests (s)"), &mut own, &mut xl);
+    let resident = number(&dom0.ok(["xlfsctl", "-o", "json", "host", "info"])?, "resident_kib")?;
+    let _ = writeln!(table, "| resident memory of xlfsd, {MANY} guests (KiB) | {resident} | - | |");
+    for number in 0..MANY {
+        dom0.ok(["xlfsctl", "-q", "delete", &format!("many{number}"), "--force"])?;
+    }
+    Ok(())
+}
+
+fn costs(dom0: &Dom0, table: &mut String) -> Result<(), BenchError> {
+    let names = ["xenstore_operations", "xenstore_waits", "xenstore_transactions", "hypercalls"];
+    let count = || -> Result<Vec<u64>, BenchError> {
+        let info = dom0.ok(["xlfsctl", "-o", "json", "host", "info"])?;
+        names.iter().map(|name| number(&info, name)).collect()
+    };
+    let memory = MEMORY.to_string();
+    let before = count()?;
+    dom0.ok([
+        "xlfsctl", "-q", "create", "own", "--template", "minimal", "--paused", "--memory", &memory,
+    ])?;
+    let after = count()?;
+    dom0.ok(["xlfsctl", "-q", "delete", "own", "--force"])?;
+    for ((name, before), after) in names.iter().zip(before).zip(after) {
+        let name = name.replace('_', " ");
+        let _ = writeln!(table, "| {name} of a create | {} | not counted | |", after - before);
+    }
+    Ok(())
+}
+
+fn row(table: &mut String, what: &str, own: &mut Times, peer: &mut Times) {
+    let (mine, theirs) = (own.median(), peer.median());
+    let ratio = if theirs > 0.0 { mine / theirs } else { 0.0 };
+    let _ = writeln!(
+        table,
+        "| {what} | {mine:.2} ({}) | {theirs:.2} ({}) | {ratio:.2} |",
+        own.range(),
+        peer.range()
+    );
+}
+
+/// A number in JSON, by its key.
+fn number(output: &Output, key: &'static str) -> Result<u64, BenchError> {
+    let missing = || BenchError::Missing { what: key, text: output.stdout.clone() };
+    let (_, rest) = output.stdout.split_once(&format!("\"{key}\":")).ok_or_else(missing)?;
+    let digits: String = rest.trim_start().chars().take_while(char::is_ascii_digit).collect();
+    digits.parse().map_err(|_| missing())
+}
