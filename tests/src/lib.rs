@@ -11,6 +11,7 @@ pub mod e2e;
 pub mod initramfs;
 pub mod kernels;
 pub mod lab;
+pub mod look;
 pub mod pieces;
 pub mod product;
 pub mod qemu;

@@ -8,8 +8,8 @@ use super::{Scenario, ScenarioError, check};
 use crate::lab::{Config, boot};
 
 /// For `lab e2e`.
-pub const SCENARIO: Scenario =
-    Scenario { name: "boot", about: "Xen and Dom0 boot, and xenstored answers", run };
+pub(super) const SCENARIO: Scenario =
+    Scenario::alone("boot", "Xen and Dom0 boot, and xenstored answers", run);
 
 /// XS_DIRECTORY of "/", as it goes over the wire: type, request and transaction
 /// ids, length (xen/include/public/io/xs_wire.h).

@@ -13,8 +13,8 @@ use nix::unistd::Pid;
 use super::{Scenario, ScenarioError, check};
 
 /// For `lab e2e`.
-pub const SCENARIO: Scenario =
-    Scenario { name: "lifetime", about: "QEMU ends with the lab, even a killed one", run };
+pub(super) const SCENARIO: Scenario =
+    Scenario::alone("lifetime", "QEMU ends with the lab, even a killed one", run);
 
 fn run() -> Result<(), ScenarioError> {
     for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP, Signal::SIGKILL] {

@@ -1,12 +1,37 @@
 //! End-to-end scenarios: what the product promises, shown on real Xen.
+//!
+//! Most scenarios share one boot of the lab, with xlfsd running in its Dom0
+//! ([`host`]). After each, [`nothing_left`] weighs Dom0 against what it was
+//! before. [`runner`] takes them in their order and tells how they went.
 
-pub mod boot;
-pub mod lifetime;
+pub mod documents;
+pub mod guests;
+pub mod host;
+pub mod keyboard;
+pub mod nothing_left;
+pub mod runner;
+
+mod boot;
+mod consoles;
+mod crash;
+mod daemon;
+mod destroy;
+mod kernels;
+mod lifecycle;
+mod lifetime;
+mod refusals;
+mod resources;
+mod third_party;
+mod tiny_kernel;
 
 use thiserror::Error;
 
 use crate::dom0::Dom0Error;
+use crate::initramfs::dom0::TreeError;
+use crate::kernels::KernelError;
 use crate::lab::LabError;
+
+use host::Host;
 
 /// Why a scenario did not pass.
 #[derive(Debug, Error)]
@@ -17,12 +42,29 @@ pub enum ScenarioError {
     /// Dom0 did not answer as it should.
     #[error("trouble in Dom0")]
     Dom0(#[from] Dom0Error),
+    /// A guest's kernel does not come in the wanted form.
+    #[error("no kernel to try")]
+    Kernel(#[from] KernelError),
+    /// A guest's initramfs cannot be packed.
+    #[error("no initramfs to try")]
+    Tree(#[from] TreeError),
     /// The host's side of a scenario failed.
     #[error("trouble on the host")]
     Host {
         /// The system's reason.
         #[source]
         source: std::io::Error,
+    },
+    /// A program's output is not of its schema.
+    #[error("cannot read what `{command}` printed: {text}")]
+    Schema {
+        /// The command line.
+        command: String,
+        /// What it printed.
+        text: String,
+        /// What is wrong with it.
+        #[source]
+        source: serde_json::Error,
     },
     /// Something is not as promised.
     #[error("expected {expected}, observed {observed}")]
@@ -34,16 +76,30 @@ pub enum ScenarioError {
     },
 }
 
+/// How a scenario, or a part of it, went.
+pub type Outcome<T = ()> = Result<T, ScenarioError>;
+
 /// Holds a promise against what is observed.
 pub fn check(
     holds: bool,
     expected: impl Into<String>,
     observed: impl std::fmt::Display,
-) -> Result<(), ScenarioError> {
+) -> Outcome {
     if holds {
         return Ok(());
     }
     Err(ScenarioError::Broken { expected: expected.into(), observed: observed.to_string() })
+}
+
+/// What a scenario runs on.
+#[derive(Debug, Clone, Copy)]
+pub enum Stage {
+    /// It boots what it needs.
+    Alone(fn() -> Outcome),
+    /// The shared host, which it leaves as it was.
+    Shared(fn(&Host) -> Outcome),
+    /// The shared host, which is of no use afterwards.
+    Last(fn(&Host) -> Outcome),
 }
 
 /// A scenario and what `lab e2e` calls it.
@@ -53,9 +109,42 @@ pub struct Scenario {
     pub name: &'static str,
     /// What it shows, in one line.
     pub about: &'static str,
-    /// Boots what it needs and checks it.
-    pub run: fn() -> Result<(), ScenarioError>,
+    /// What it does.
+    pub stage: Stage,
 }
 
-/// All scenarios.
-pub const SCENARIOS: &[Scenario] = &[boot::SCENARIO, lifetime::SCENARIO];
+impl Scenario {
+    const fn alone(name: &'static str, about: &'static str, run: fn() -> Outcome) -> Self {
+        Self { name, about, stage: Stage::Alone(run) }
+    }
+
+    const fn shared(name: &'static str, about: &'static str, run: fn(&Host) -> Outcome) -> Self {
+        Self { name, about, stage: Stage::Shared(run) }
+    }
+}
+
+/// All scenarios, in the order in which they run.
+pub const SCENARIOS: &[Scenario] = &[
+    boot::SCENARIO,
+    lifetime::SCENARIO,
+    lifecycle::LIFECYCLE,
+    lifecycle::REBOOT_SCENARIO,
+    lifecycle::PAUSE,
+    lifecycle::VCPUS,
+    crash::CRASH,
+    crash::BRAKE,
+    destroy::DESTROY,
+    resources::MEMORY,
+    kernels::FORMS,
+    kernels::MALFORMED,
+    resources::TWENTY,
+    daemon::RESTART,
+    daemon::KILLED,
+    refusals::BAD_INPUT,
+    refusals::DRY_RUNS,
+    refusals::UNMANAGED,
+    consoles::CONSOLES,
+    consoles::FLOOD,
+    third_party::SCENARIO,
+    daemon::XENSTORED,
+];

@@ -485,6 +485,10 @@ impl Guests {
         // The turn goes before the task ends, so that who waited for the task
         // can ask for the next thing.
         drop(turn);
+        // Its domain may have ended meanwhile, while nobody else could look.
+        if let Some(host) = &host {
+            host.changes.notify_one();
+        }
         let Run { task, .. } = run;
         task.finish(result);
     }

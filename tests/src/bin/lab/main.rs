@@ -9,12 +9,13 @@ use std::io::{self, Read, Write};
 use std::path::Path;
 use std::process::ExitCode;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use clap::Parser;
 use xlfs_tests::agent;
 use xlfs_tests::dom0::{Stdin, Stream};
-use xlfs_tests::e2e::{SCENARIOS, Scenario};
+use xlfs_tests::e2e::{SCENARIOS, Scenario, runner};
+use xlfs_tests::look::look;
 use xlfs_tests::pieces::{self, Choice};
 
 use options::{AgentVerb, Boot, Line, Verb};
@@ -33,12 +34,7 @@ fn main() -> ExitCode {
 }
 
 fn explain(error: &(dyn Error + 'static)) {
-    eprintln!("lab: {error}");
-    let mut cause = error.source();
-    while let Some(next) = cause {
-        eprintln!("  because {next}");
-        cause = next.source();
-    }
+    eprintln!("lab: {}", runner::chain(error));
 }
 
 fn act(verb: Verb) -> Result<ExitCode, Failure> {
@@ -56,6 +52,10 @@ fn act(verb: Verb) -> Result<ExitCode, Failure> {
         Verb::E2e { list, names } => e2e(list, &names),
         Verb::Agent { verb: AgentVerb::Serve { port } } => {
             agent::serve(port.as_deref())?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Verb::Agent { verb: AgentVerb::Look { daemon } } => {
+            println!("{}", serde_json::to_string(&look(daemon)?)?);
             Ok(ExitCode::SUCCESS)
         }
     }
@@ -160,17 +160,6 @@ fn e2e(list: bool, names: &[String]) -> Result<ExitCode, Failure> {
     if names.is_empty() {
         chosen = SCENARIOS.iter().collect();
     }
-    let mut failed = 0;
-    for scenario in chosen {
-        let start = Instant::now();
-        match (scenario.run)() {
-            Ok(()) => println!("ok      {} ({:.1?})", scenario.name, start.elapsed()),
-            Err(error) => {
-                failed += 1;
-                println!("FAILED  {} ({:.1?})", scenario.name, start.elapsed());
-                explain(&error);
-            }
-        }
-    }
-    Ok(if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    let passed = runner::run(&chosen);
+    Ok(if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

@@ -78,6 +78,12 @@ pub(crate) enum AgentVerb {
         /// The virtio-serial port, if not found by its name
         port: Option<PathBuf>,
     },
+    /// Print what hypervisor, xenstored and kernel know, as JSON
+    Look {
+        /// A process to look at too
+        #[arg(long)]
+        daemon: Option<i32>,
+    },
 }
 
 #[derive(Debug, Args)]

@@ -1,0 +1,201 @@
+//! The host that scenarios share: the lab with xlfsd running in its Dom0, the
+//! images of the template `minimal` imported, and its state known.
+
+use std::cell::{Cell, RefCell};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::de::DeserializeOwned;
+
+use super::documents::{Failure, FailureDocument, Import};
+use super::{Outcome, ScenarioError, check};
+use crate::dom0::{Dom0, Dom0Error, Output, Process};
+use crate::lab::{Config, GuestFiles, boot, program};
+use crate::look::Look;
+use crate::qemu::Machine;
+
+/// For anything that a busy machine may take minutes for.
+pub const PATIENCE: Duration = Duration::from_secs(300);
+/// Where xlfsd writes its log in Dom0.
+const LOG: &str = "/var/log/xlfsd.log";
+/// Templates of this repository, in Dom0.
+const TEMPLATES: &str = "/usr/share/xlfs/templates";
+/// Templates of scenarios, in Dom0.
+pub const OWN_TEMPLATES: &str = "/etc/xlfs/templates";
+
+/// A booted lab with xlfsd.
+#[derive(Debug)]
+pub struct Host {
+    dom0: Dom0,
+    daemon: RefCell<Option<Process>>,
+    pid: Cell<i32>,
+    /// How Dom0 is when nobody uses it.
+    pub(super) clean: RefCell<Look>,
+}
+
+impl Host {
+    /// Boots, starts xlfsd, imports the images.
+    pub fn boot() -> Outcome<Self> {
+        let mut config = Config::named("e2e")
+            .file(built("xlfsd")?, "/usr/sbin/xlfsd")
+            .file(built("xlfsctl")?, "/usr/bin/xlfsctl")
+            .file(
+                source("vm-templates/minimal/template.toml"),
+                format!("{TEMPLATES}/minimal/template.toml"),
+            )
+            .file(source("tests/e2e/tiny.toml"), format!("{OWN_TEMPLATES}/tiny/template.toml"));
+        config.machine = Machine { memory: 3584, dom0_memory: 1152, ..Machine::default() };
+        config.guest = Some(GuestFiles::default());
+        config.boot_deadline = Duration::from_secs(600);
+        config.deadline = Duration::from_secs(2 * 3600);
+        config.command_deadline = Duration::from_secs(600);
+        let host = Self {
+            dom0: boot(config)?,
+            daemon: RefCell::default(),
+            pid: Cell::default(),
+            clean: RefCell::default(),
+        };
+        host.start_daemon()?;
+        host.import("/guest/vmlinuz", "kernel", "minimal-kernel")?;
+        host.import("/guest/initramfs", "ramdisk", "minimal-ramdisk")?;
+        host.warm_up()?;
+        Ok(host)
+    }
+
+    /// What is opened once and kept is opened now, so that the first scenario is
+    /// weighed like any other.
+    fn warm_up(&self) -> Outcome {
+        self.create("warm-up", "--paused")?;
+        self.act("delete warm-up --force")?;
+        *self.clean.borrow_mut() = self.look()?;
+        Ok(())
+    }
+
+    /// Dom0.
+    pub fn dom0(&self) -> &Dom0 {
+        &self.dom0
+    }
+
+    /// Starts xlfsd and waits until it serves.
+    pub fn start_daemon(&self) -> Outcome {
+        let line = format!(
+            "exec /usr/sbin/xlfsd --templates {TEMPLATES} {OWN_TEMPLATES} \
+             --log info,xlfsd=debug >>{LOG} 2>&1"
+        );
+        let process = self.dom0.spawn(["/bin/sh", "-c", &line])?;
+        self.pid.set(process.pid());
+        *self.daemon.borrow_mut() = Some(process);
+        self.dom0.wait_until("xlfsd's first answer", PATIENCE, || {
+            Ok(self.dom0.run(["xlfsctl", "list"])?.success().then_some(()))
+        })?;
+        Ok(())
+    }
+
+    /// Process id of xlfsd in Dom0.
+    pub fn daemon_pid(&self) -> i32 {
+        self.pid.get()
+    }
+
+    /// Whether xlfsd runs.
+    pub fn daemon_runs(&self) -> Outcome<bool> {
+        match self.daemon.borrow_mut().as_mut() {
+            Some(process) => Ok(process.running()?),
+            None => Ok(false),
+        }
+    }
+
+    /// Sends xlfsd (and nothing that it started) a signal, and returns how it
+    /// ended.
+    pub fn end_daemon(&self, signal: &str) -> Outcome<Output> {
+        self.dom0.ok(["kill", &format!("-{signal}"), &self.pid.get().to_string()])?;
+        let process = self.daemon.borrow_mut().take();
+        let process = process.ok_or_else(|| ScenarioError::Broken {
+            expected: "xlfsd to end".into(),
+            observed: "that it does not run".into(),
+        })?;
+        Ok(process.wait(PATIENCE)?)
+    }
+
+    /// The last lines of xlfsd's log.
+    pub fn daemon_log(&self, lines: usize) -> String {
+        match self.dom0.run(["tail", "-n", &lines.to_string(), LOG]) {
+            Ok(output) => output.stdout,
+            Err(error) => error.to_string(),
+        }
+    }
+
+    /// Runs `xlfsctl -o json` with these words. Its failure is not an error.
+    pub fn xlfsctl(&self, line: &str) -> Outcome<Output> {
+        Ok(self.start(line)?.wait(Duration::from_secs(600))?)
+    }
+
+    /// Starts `xlfsctl -o json` with these words.
+    pub fn start(&self, line: &str) -> Outcome<Process> {
+        let words = ["xlfsctl", "-o", "json"].into_iter().chain(line.split_whitespace());
+        Ok(self.dom0.command(words).spawn()?)
+    }
+
+    /// Runs an `xlfsctl` that must succeed.
+    pub fn act(&self, line: &str) -> Outcome<Output> {
+        let output = self.xlfsctl(line)?;
+        check(output.success(), format!("`xlfsctl {line}` to succeed"), &output)?;
+        Ok(output)
+    }
+
+    /// Runs an `xlfsctl` that must succeed, and reads the document it prints.
+    pub fn ask<T: DeserializeOwned>(&self, line: &str) -> Outcome<T> {
+        let output = self.act(line)?;
+        parse(line, &output.stdout)
+    }
+
+    /// Runs an `xlfsctl` that must fail with this exit code, and reads why.
+    pub fn refused(&self, line: &str, exit_code: i32) -> Outcome<Failure> {
+        let output = self.xlfsctl(line)?;
+        let expected = format!("`xlfsctl {line}` to fail with exit code {exit_code}");
+        check(output.code == Some(exit_code), &expected, &output)?;
+        let failure = failure_of(line, &output)?;
+        check(failure.exit_code == exit_code, expected, &failure)?;
+        check(failure.hint.is_some(), format!("a hint from `xlfsctl {line}`"), &failure)?;
+        Ok(failure)
+    }
+
+    /// Imports an image under an alias.
+    pub fn import(&self, path: &str, kind: &str, alias: &str) -> Outcome<Import> {
+        self.ask(&format!("image import {path} --kind {kind} --alias {alias}"))
+    }
+}
+
+/// Reads a document.
+pub fn parse<T: DeserializeOwned>(line: &str, text: &str) -> Outcome<T> {
+    serde_json::from_str(text).map_err(|source| ScenarioError::Schema {
+        command: format!("xlfsctl {line}"),
+        text: text.to_owned(),
+        source,
+    })
+}
+
+/// Why an `xlfsctl` failed: the last line on its standard error.
+pub fn failure_of(line: &str, output: &Output) -> Outcome<Failure> {
+    let text = output.stderr.trim_end().lines().last().unwrap_or_default();
+    Ok(parse::<FailureDocument>(line, text)?.error)
+}
+
+/// A program of the release build, beside which this one was built.
+fn built(name: &str) -> Outcome<PathBuf> {
+    let lab = program()?;
+    let beside = lab.ancestors().nth(2).unwrap_or(Path::new("/"));
+    let path = beside.join("release").join(name);
+    if path.is_file() {
+        return Ok(path);
+    }
+    Err(ScenarioError::Dom0(Dom0Error::Host {
+        doing: "find the release build's (cargo build --release -p xlfsd -p xlfsctl)",
+        path,
+        source: std::io::ErrorKind::NotFound.into(),
+    }))
+}
+
+/// A file of this repository.
+fn source(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(path)
+}

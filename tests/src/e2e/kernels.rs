@@ -1,0 +1,66 @@
+//! Kernels in every form boot; malformed ones are refused with a reason.
+
+use std::path::Path;
+
+use super::host::{Host, failure_of};
+use super::{Outcome, Scenario, check, tiny_kernel};
+use crate::kernels::{self, Compression};
+
+/// For `lab e2e`.
+pub(super) const FORMS: Scenario =
+    Scenario::shared("kernel-forms", "a kernel as ELF and in each compression boots", forms);
+/// For `lab e2e`.
+pub(super) const MALFORMED: Scenario =
+    Scenario::shared("malformed", "each kind of malformed kernel is refused, clearly", malformed);
+
+fn forms(host: &Host) -> Outcome {
+    let pieces = host.dom0().pieces();
+    boots(host, "elf", &kernels::elf(&pieces.guest_kernel, &pieces.cache)?)?;
+    for form in Compression::ALL {
+        let image = kernels::repacked(&pieces.guest_kernel, &pieces.cache, form)?;
+        boots(host, form.name(), &image)?;
+    }
+    Ok(())
+}
+
+fn boots(host: &Host, form: &str, image: &Path) -> Outcome {
+    host.dom0().put(image, "/tmp/kernel")?;
+    let imported = host.import("/tmp/kernel", "kernel", "form-kernel")?.image;
+    host.create(form, "--template form --memory 128")?;
+    host.ready(form)?;
+    host.remove(form)?;
+    host.act(&format!("image delete {}", imported.digest))?;
+    host.dom0().ok(["rm", "/tmp/kernel"])?;
+    Ok(())
+}
+
+fn malformed(host: &Host) -> Outcome {
+    for one in tiny_kernel::malformed() {
+        refused(host, &one).map_err(|error| super::ScenarioError::Broken {
+            expected: format!("{} to be refused as {}", one.name, one.error),
+            observed: super::runner::chain(&error),
+        })?;
+    }
+    check(host.daemon_runs()?, "xlfsd to be alive", "that it has ended")
+}
+
+/// At its import, when a look at its head tells; at the latest when a guest is
+/// to be made of it.
+fn refused(host: &Host, one: &tiny_kernel::Malformed) -> Outcome {
+    host.dom0().write("/tmp/malformed", &one.image)?;
+    let import = "image import /tmp/malformed --kind kernel --alias tiny-kernel";
+    let output = host.xlfsctl(import)?;
+    if output.success() {
+        let failure = host.refused("create bad --template tiny --memory 32", 5)?;
+        let step = failure.step.as_deref();
+        check(step == Some("prepare-kernel"), "a failure of prepare-kernel", &failure)?;
+        check(!failure.causes.is_empty(), "a cause", &failure)?;
+        host.refused("show bad", 3)?;
+        host.act("image delete tiny-kernel")?;
+    } else {
+        let failure = failure_of(import, &output)?;
+        check(failure.exit_code == 10, "an invalid argument", &failure)?;
+        check(!failure.causes.is_empty() || failure.message.len() > 40, "a cause", &failure)?;
+    }
+    Ok(())
+}

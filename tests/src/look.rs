@@ -1,0 +1,126 @@
+//! What the hypervisor, xenstored and the kernel know of Dom0, read without
+//! xlfsd: the other side of the scale when a scenario says that nothing is left.
+//!
+//! The `lab` binary in Dom0 looks (`lab agent look`) and prints JSON; the
+//! scenarios on the host read it.
+
+use std::fs;
+use std::io;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+use xlfs_xen::hypercall::{HypercallError, Xen, XenError};
+use xlfs_xen::xenstore::{Client, Config, DiscoverError, Endpoint};
+
+/// Why Dom0 cannot be looked at.
+#[derive(Debug, Error)]
+pub enum LookError {
+    /// No way to the hypervisor.
+    #[error("the hypervisor cannot be reached")]
+    Xen(#[from] XenError),
+    /// It refused.
+    #[error("the hypervisor does not answer")]
+    Hypercall(#[from] HypercallError),
+    /// No way to xenstored.
+    #[error("xenstored is not to be found")]
+    NoStore(#[from] DiscoverError),
+    /// It refused.
+    #[error("xenstored does not answer")]
+    Store(#[from] xlfs_xen::xenstore::Error),
+    /// What /proc says of the daemon.
+    #[error("cannot look at process {pid}")]
+    Process {
+        /// The process.
+        pid: i32,
+        /// The system's reason.
+        #[source]
+        source: io::Error,
+    },
+    /// No runtime for the client of xenstored.
+    #[error("no runtime")]
+    Runtime(#[source] io::Error),
+}
+
+/// The state of things at one moment.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Look {
+    /// Domains of the hypervisor, those that are being taken apart too.
+    pub domains: Vec<u16>,
+    /// Memory that no domain has, in KiB.
+    pub free_kib: u64,
+    /// Xenstore nodes of domains other than Dom0, and of xlfs.
+    pub nodes: Vec<String>,
+    /// Event channels that programs of Dom0 have bound.
+    pub event_channels: usize,
+    /// What the daemon holds; none when it was not asked for.
+    pub daemon: Option<Daemon>,
+}
+
+/// What a process holds.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Daemon {
+    /// Where its descriptors lead.
+    pub descriptors: Vec<String>,
+    /// Its mappings of other domains' memory, as lines of /proc/PID/maps.
+    pub foreign: Vec<String>,
+}
+
+/// Looks, at the process `daemon` too if it is named.
+pub fn look(daemon: Option<i32>) -> Result<Look, LookError> {
+    let xen = Xen::open()?;
+    let mut seen = Look {
+        domains: xen.list_domains()?.iter().map(|domain| domain.domid.0).collect(),
+        free_kib: xen.phys_info()?.free_pages * 4,
+        event_channels: event_channels(),
+        ..Look::default()
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(LookError::Runtime)?;
+    seen.nodes = runtime.block_on(nodes())?;
+    if let Some(pid) = daemon {
+        let held = held_by(pid).map_err(|source| LookError::Process { pid, source })?;
+        seen.daemon = Some(held);
+    }
+    Ok(seen)
+}
+
+async fn nodes() -> Result<Vec<String>, LookError> {
+    let store = Client::connect(Endpoint::discover().await?, Config::default()).await?;
+    let mut found = Vec::new();
+    for parent in ["/local/domain", "/xlfs", "/local/domain/0/backend", "/vm", "/libxl"] {
+        let children = match store.directory(parent).await {
+            Ok(children) => children,
+            Err(error) if error.is_not_found() => continue,
+            Err(error) => return Err(error.into()),
+        };
+        let own = |child: &String| parent == "/local/domain" && child == "0";
+        let others = children.iter().filter(|child| !own(child));
+        found.extend(others.map(|child| format!("{parent}/{child}")));
+    }
+    Ok(found)
+}
+
+/// Those of /dev/xen/evtchn: the kernel names them after the program.
+fn event_channels() -> usize {
+    let interrupts = fs::read_to_string("/proc/interrupts").unwrap_or_default();
+    interrupts.lines().filter(|line| line.contains(" evtchn:")).count()
+}
+
+fn held_by(pid: i32) -> io::Result<Daemon> {
+    let process = Path::new("/proc").join(pid.to_string());
+    let mut descriptors = Vec::new();
+    for entry in fs::read_dir(process.join("fd"))? {
+        // It may have been closed meanwhile.
+        if let Ok(target) = fs::read_link(entry?.path()) {
+            descriptors.push(target.to_string_lossy().into_owned());
+        }
+    }
+    descriptors.sort();
+    let foreign =
+        |line: &&str| ["privcmd", "gntdev", "xenbus"].iter().any(|device| line.contains(device));
+    let maps = fs::read_to_string(process.join("maps"))?;
+    Ok(Daemon { descriptors, foreign: maps.lines().filter(foreign).map(str::to_owned).collect() })
+}
