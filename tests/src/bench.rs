@@ -6,6 +6,7 @@
 //! take turns, so that a noisy host is noisy to both.
 
 use std::fmt::Write;
+use std::path::Path;
 use std::time::Duration;
 
 use crate::dom0::{Dom0, Dom0Error, Output};
@@ -69,6 +70,10 @@ pub fn run() -> Result<String, BenchError> {
     config.with_xl = true;
     config.machine.memory = 6144;
     config.machine.dom0_memory = 1536;
+    let manifest =
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("../vm-templates/minimal/template.toml");
+    let place = format!("{}/minimal/template.toml", product::TEMPLATES);
+    config = config.file(manifest, place);
     config.guest = Some(GuestFiles { elf: true, ..GuestFiles::default() });
     let dom0 = boot(config)?;
     prepare(&dom0)?;
@@ -106,14 +111,16 @@ fn create(dom0: &Dom0, form: &str, file: &str, table: &mut String) -> Result<(),
     let config = xl_config(dom0, "peer", file, MEMORY)?;
     let memory = MEMORY.to_string();
     let (mut cached, mut fresh, mut xl) = (Times::default(), Times::default(), Times::default());
-    let import = format!("xlfsctl -q image import /guest/{file} --kind kernel --alias minimal-kernel");
+    let import =
+        format!("xlfsctl -q image import /guest/{file} --kind kernel --alias minimal-kernel");
     dom0.ok(["sh", "-c", &import])?;
     for _ in 0..ROUNDS {
         // A plan that is not there: the cache's folder is emptied.
         dom0.sh("rm -rf /var/lib/xlfs/kernels/*")?;
         for times in [&mut fresh, &mut cached] {
             let create = ["create", "own", "--template", "minimal", "--paused", "--memory"];
-            let output = dom0.ok(["xlfsctl", "-q"].into_iter().chain(create).chain([memory.as_str()]))?;
+            let output =
+                dom0.ok(["xlfsctl", "-q"].into_iter().chain(create).chain([memory.as_str()]))?;
             times.take(&output);
             dom0.ok(["xlfsctl", "-q", "delete", "own", "--force"])?;
         }
@@ -130,7 +137,15 @@ fn list(dom0: &Dom0, table: &mut String) -> Result<(), BenchError> {
         let name = format!("many{number}");
         let memory = SMALL.to_string();
         dom0.ok([
-            "xlfsctl", "-q", "create", &name, "--template", "minimal", "--paused", "--memory", &memory,
+            "xlfsctl",
+            "-q",
+            "create",
+            &name,
+            "--template",
+            "minimal",
+            "--paused",
+            "--memory",
+            &memory,
         ])?;
     }
     let (mut own, mut xl) = (Times::default(), Times::default());
@@ -156,7 +171,15 @@ fn costs(dom0: &Dom0, table: &mut String) -> Result<(), BenchError> {
     let memory = MEMORY.to_string();
     let before = count()?;
     dom0.ok([
-        "xlfsctl", "-q", "create", "own", "--template", "minimal", "--paused", "--memory", &memory,
+        "xlfsctl",
+        "-q",
+        "create",
+        "own",
+        "--template",
+        "minimal",
+        "--paused",
+        "--memory",
+        &memory,
     ])?;
     let after = count()?;
     dom0.ok(["xlfsctl", "-q", "delete", "own", "--force"])?;

@@ -6,6 +6,8 @@
 //! [`wire`] with [`dom0`], which is what a test uses. [`lab`] puts it together.
 
 pub mod agent;
+pub mod bench;
+pub mod demo;
 pub mod dom0;
 pub mod e2e;
 pub mod initramfs;

@@ -10,6 +10,8 @@ use crate::lab::LabError;
 
 /// The daemon's place in Dom0.
 pub const XLFSD: &str = "/usr/sbin/xlfsd";
+/// Where the daemon looks for templates in Dom0.
+pub const TEMPLATES: &str = "/usr/share/xlfs/templates";
 /// The command line's place in Dom0.
 pub const XLFSCTL: &str = "/usr/bin/xlfsctl";
 

@@ -39,7 +39,6 @@ fn main() -> ExitCode {
     }
     // Whatever makes a file means to be its only reader.
     nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o077));
-    std::thread::spawn(gather_entropy);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(WORKERS)
         .max_blocking_threads(DISK_THREADS)
@@ -97,16 +96,6 @@ async fn run(config: &Config) -> Result<(), Problem> {
     served.map_err(|error| {
         Problem::from_error(ProblemKind::Internal, "SERVE_FAILED", "serving failed", &error)
     })
-}
-
-/// Makes a kernel that has little entropy yet gather some, which Linux does for
-/// this system call only. A static program's UUIDs come from /dev/urandom, once
-/// /dev/random is ready: on an idle host without RDRAND that took minutes.
-fn gather_entropy() {
-    let flags = rustix::rand::GetRandomFlags::empty();
-    if let Err(error) = rustix::rand::getrandom(&mut [0; 1], flags) {
-        tracing::debug!("the kernel has no getrandom: {error}");
-    }
 }
 
 /// SIGTERM and SIGINT end the daemon and leave the guests alone.

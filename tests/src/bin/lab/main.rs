@@ -5,7 +5,7 @@ mod options;
 mod terminal;
 
 use std::error::Error;
-use std::io::{self, Read, Write};
+use std::io::{self, IsTerminal, Read, Write};
 use std::path::Path;
 use std::process::ExitCode;
 use std::thread;
@@ -13,7 +13,9 @@ use std::time::Duration;
 
 use clap::Parser;
 use xlfs_tests::agent;
-use xlfs_tests::dom0::{Stdin, Stream};
+use xlfs_tests::bench;
+use xlfs_tests::demo;
+use xlfs_tests::dom0::{Dom0, Stdin, Stream};
 use xlfs_tests::e2e::{SCENARIOS, Scenario, runner};
 use xlfs_tests::look::look;
 use xlfs_tests::pieces::{self, Choice};
@@ -50,6 +52,11 @@ fn act(verb: Verb) -> Result<ExitCode, Failure> {
         }
         Verb::Pieces { choice, json, refresh } => show_pieces(&choice.choice(), json, refresh),
         Verb::E2e { list, names } => e2e(list, &names),
+        Verb::Demo => demonstrate(),
+        Verb::Bench => {
+            print!("{}", bench::run()?);
+            Ok(ExitCode::SUCCESS)
+        }
         Verb::Agent { verb: AgentVerb::Serve { port } } => {
             agent::serve(port.as_deref())?;
             Ok(ExitCode::SUCCESS)
@@ -80,8 +87,21 @@ fn run(
     Ok(ExitCode::from(u8::try_from(output.shell_status()).unwrap_or(u8::MAX)))
 }
 
+fn demonstrate() -> Result<ExitCode, Failure> {
+    let dom0 = demo::run()?;
+    if !io::stdin().is_terminal() || !io::stdout().is_terminal() {
+        return Ok(ExitCode::SUCCESS);
+    }
+    println!("\nA shell in Dom0: try xlfsctl; `exit` ends the machine.");
+    shell_in(&dom0)
+}
+
 fn shell(boot: Boot) -> Result<ExitCode, Failure> {
-    let dom0 = boot.boot("shell")?;
+    let booted = boot.boot("shell")?;
+    shell_in(&booted)
+}
+
+fn shell_in(dom0: &Dom0) -> Result<ExitCode, Failure> {
     let (columns, rows) = terminal::size();
     let term = std::env::var("TERM").unwrap_or_else(|_| "vt100".to_owned());
     let process = dom0

@@ -64,6 +64,10 @@ pub(crate) enum Verb {
         /// Their names
         names: Vec<String>,
     },
+    /// Show the daemon's main job, then give a shell in Dom0 on a terminal
+    Demo,
+    /// Measure xlfs beside xl, and print the table
+    Bench,
     /// The lab's end in Dom0
     #[command(hide = true)]
     Agent {
