@@ -28,7 +28,7 @@ unit:
 	$(CARGO) test --workspace
 
 conformance: build
-	XLFS_LAB=$(LAB) tests/conformance
+	tests/conformance $(LAB)
 
 e2e: build
 	$(LAB) e2e

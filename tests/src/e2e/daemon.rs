@@ -102,5 +102,11 @@ fn without_xenstored(host: &Host) -> Outcome {
     // The hypervisor still answers, and the guest runs.
     host.is("web", "running")?;
     host.in_guest("web", "echo alive-$((40+2))", "alive-42")?;
+    // Its domain can be ended, and what that leaves is said.
+    let output = host.xlfsctl("destroy web")?;
+    let failure = failure_of("destroy web", &output)?;
+    check(!failure.leftovers.is_empty(), "what is left in xenstore", &failure)?;
+    let domain = host.show("web")?;
+    check(domain.domid.is_none(), "no domain", format!("{domain:?}"))?;
     check(host.daemon_runs()?, "xlfsd to be alive", "that it has ended")
 }

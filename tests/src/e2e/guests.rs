@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::documents::{Change, Domain, Domains, Results};
-use super::host::{Host, PATIENCE, parse};
+use super::host::{Host, PATIENCE, parse, succeeded};
 use super::{Outcome, ScenarioError, check};
 use crate::dom0::Process;
 use crate::initramfs::guest::READY;
@@ -109,6 +109,6 @@ pub fn one(mut results: Results) -> Outcome<Change> {
 /// Waits for a command begun with [`Host::start`] that must succeed.
 pub fn done(line: &str, process: Process) -> Outcome<Change> {
     let output = process.wait(Duration::from_secs(600))?;
-    check(output.success(), format!("`xlfsctl {line}` to succeed"), &output)?;
+    succeeded(line, &output)?;
     one(parse(line, &output.stdout)?)
 }

@@ -15,7 +15,7 @@ pub(super) const SCENARIO: Scenario = Scenario::shared(
 );
 
 /// From PyPI, into an environment of its own.
-const PACKAGES: [&str; 2] = ["grpcio==1.76.0", "grpcio-reflection==1.76.0"];
+const PACKAGES: [&str; 2] = ["grpcio==1.85.1", "grpcio-reflection==1.85.1"];
 
 fn run(host: &Host) -> Outcome {
     let python = environment(&host.dom0().pieces().cache)?;

@@ -15,7 +15,7 @@ use clap::Args;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::{Code, Streaming};
+use tonic::Streaming;
 use xlfs_proto::v1::console_input::{Open, Part as Input};
 use xlfs_proto::v1::console_output::Part as Shown;
 use xlfs_proto::v1::{ConsoleInput, ConsoleOutput, Operation};
@@ -128,14 +128,13 @@ impl Console {
     }
 }
 
-/// What to do when somebody else has the keyboard.
+/// What to do when somebody else has the keyboard, in the words of this command.
 fn hint_writer(status: tonic::Status) -> Failure {
-    let busy = status.code() == Code::FailedPrecondition;
-    let failure = Failure::from(status);
-    match busy {
-        true => failure.hint("if another has the keyboard: --read-only looks on, --take takes it"),
-        false => failure,
+    let mut failure = Failure::from(status);
+    if failure.reason.as_deref() == Some("WRITER_ATTACHED") {
+        failure.hint = Some("--read-only looks on, --take takes the keyboard".to_owned());
     }
+    failure
 }
 
 /// The two directions of the console.

@@ -25,7 +25,9 @@ impl Run {
         let path = nodes::shutdown_request(self.domid()?);
         let store = self.host()?.store.clone();
         let failed = |error: xlfs_xen::xenstore::Error| {
-            Problem::unavailable("XENSTORE_FAILED", "the guest cannot be asked").cause(&error)
+            Problem::unavailable("XENSTORE_FAILED", "the guest cannot be asked")
+                .cause(&error)
+                .hint("Look at xenstored's log. `xlfsctl destroy` ends a guest without asking it.")
         };
         let request = StoreOp::Write(path.clone(), ask.word().into());
         store.apply(vec![request]).await.map_err(failed)?;
