@@ -338,7 +338,7 @@ pub fn bomb(format: Compression) -> Vec<u8> {
 }
 
 fn make_bomb(format: Compression) -> Vec<u8> {
-    const SIZE: usize = 96 << 20;
+    const SIZE: usize = 160 << 20;
     match format {
         Compression::Lz4 => {
             let block = compress(format, &vec![0; 8 << 20]);

@@ -82,7 +82,7 @@ pub(crate) fn nothing_is_left_to_the_child() {
         (values.next().unwrap().to_owned(), values.next().unwrap().to_owned())
     };
     for (name, value) in [
-        ("Max file size", 64 << 20),
+        ("Max file size", 128 << 20),
         ("Max core file size", 0),
         ("Max processes", 0),
         ("Max open files", 3),
