@@ -85,9 +85,19 @@ impl OnTerminal {
             }
             tokio::time::sleep(Duration::from_millis(20)).await;
         };
-        assert_eq!(status.code(), Some(code), "screen: {:?}", self.screen());
+        // Its last words may still be on their way through the terminal.
+        let mut screen = self.screen();
+        loop {
+            tokio::time::sleep(Duration::from_millis(500)).await;
+            let later = self.screen();
+            if later == screen {
+                break;
+            }
+            screen = later;
+        }
+        assert_eq!(status.code(), Some(code), "screen: {screen:?}");
         assert_eq!(tcgetattr(&self.slave).expect("termios"), self.before);
-        self.screen()
+        screen
     }
 }
 
