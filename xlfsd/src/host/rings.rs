@@ -30,7 +30,7 @@ use crate::console::ConsoleHub;
 use crate::problem::Problem;
 
 /// A guest's output budget: this many bytes in each [`PERIOD`].
-const BUDGET: usize = 256 << 10;
+const BUDGET: usize = 64 << 10;
 const PERIOD: Duration = Duration::from_millis(250);
 /// Bytes of input that are taken from the writer at once; the ring's size.
 const INPUT: usize = 1024;
