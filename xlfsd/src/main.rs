@@ -17,8 +17,11 @@ use xlfsd::domain::{Guests, Setup};
 use xlfsd::host::{Gate, HostFacts, Reach, WorkerKernels};
 use xlfsd::problem::{Problem, ProblemKind};
 
-/// Requests are short; two threads use two CPUs of a Dom0, which has few.
-const WORKERS: usize = 2;
+/// Requests are short, and what takes long has threads of its own: a second
+/// worker would cost each request more wake-ups than it saves waiting.
+const WORKERS: usize = 1;
+/// How long such a thread is kept for the next command of an operator.
+const IDLE_THREADS: Duration = Duration::from_secs(30);
 /// Threads for work that waits for a disk.
 const DISK_THREADS: usize = 16;
 
@@ -42,7 +45,7 @@ fn main() -> ExitCode {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(WORKERS)
         .max_blocking_threads(DISK_THREADS)
-        .thread_keep_alive(Duration::from_secs(2))
+        .thread_keep_alive(IDLE_THREADS)
         .thread_name("xlfsd")
         .enable_all()
         .build();

@@ -53,8 +53,9 @@ fn flood(host: &Host) -> Outcome {
     host.create("web", "")?;
     host.ready("loud")?;
     host.ready("web")?;
-    let keyboard = host.shell("loud")?;
+    let mut keyboard = host.shell("loud")?;
     keyboard.says("yes flooding-the-console-of-this-host")?;
+    keyboard.hears("\nflooding-the-console")?;
     keyboard.leaves()?;
     let enough = CAP_KIB * 2 * 1024;
     host.sees("loud", "more than its log may hold", |domain| {

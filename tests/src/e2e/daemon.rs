@@ -4,7 +4,7 @@ use std::thread::sleep;
 use std::time::Duration;
 
 use super::destroy::{MOMENTS, begins, creation_takes};
-use super::host::{Host, failure_of};
+use super::host::{Host, PATIENCE, failure_of};
 use super::{Outcome, Scenario, Stage, check};
 
 /// For `lab e2e`.
@@ -68,16 +68,20 @@ fn killed(host: &Host) -> Outcome {
         sleep(whole * moment / MOMENTS);
         host.end_daemon("KILL")?;
         host.start_daemon()?;
-        // Its client looks for the daemon and hears how the task ended.
+        // Its client looks for the daemon and hears how the task ended, or that
+        // nobody knows: then the guest is whole or gone, by itself.
         let created = begun.wait(Duration::from_secs(300))?;
         if created.success() {
             host.is("web", "running")?;
+        }
+        let whole_again = host.dom0().wait_until("the guest whole or gone", PATIENCE, || {
+            let shown = host.dom0().run(["xlfsctl", "-o", "json", "show", "web"])?;
+            let runs = shown.success() && shown.stdout.contains("\"state\": \"running\"");
+            Ok(if runs { Some(true) } else { (shown.code == Some(3)).then_some(false) })
+        })?;
+        check(whole_again || !created.success(), "a guest that was created", &created)?;
+        if whole_again {
             host.remove("web")?;
-        } else {
-            host.dom0().wait_until("the guest's end", super::host::PATIENCE, || {
-                let shown = host.dom0().run(["xlfsctl", "show", "web"])?;
-                Ok((shown.code == Some(3)).then_some(()))
-            })?;
         }
         host.nothing_left()?;
         host.create("web", "--no-start")?;

@@ -144,11 +144,7 @@ pub const SCENARIOS: &[Scenario] = &[
     refusals::DRY_RUNS,
     refusals::UNMANAGED,
     consoles::CONSOLES,
+    consoles::FLOOD,
     third_party::SCENARIO,
     daemon::XENSTORED,
 ];
-
-/// Not among [`SCENARIOS`], because it does not pass reliably: on a busy machine
-/// what is typed to start the flood is not always answered within its deadline,
-/// and the cause is not known yet.
-pub const UNRELIABLE: &[Scenario] = &[consoles::FLOOD];

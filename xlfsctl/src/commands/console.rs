@@ -10,13 +10,14 @@ mod stdio;
 
 use std::collections::VecDeque;
 use std::io::{self, IsTerminal as _};
+use std::time::Duration;
 
 use clap::Args;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Streaming;
-use xlfs_proto::v1::console_input::{Open, Part as Input};
+use xlfs_proto::v1::console_input::{Leave, Open, Part as Input};
 use xlfs_proto::v1::console_output::Part as Shown;
 use xlfs_proto::v1::{ConsoleInput, ConsoleOutput, Operation};
 
@@ -34,6 +35,8 @@ use stdio::{Keys, Pane};
 const LEAVE: u8 = 0x1d;
 /// Keys kept for a guest that does not read; more are dropped.
 const MOST_PENDING: usize = 64 * 1024;
+/// How long the last keys may take to reach xlfsd when the user leaves.
+const FAREWELL: Duration = Duration::from_secs(5);
 
 /// Attach to a guest's console; CTRL-] leaves.
 ///
@@ -165,12 +168,12 @@ async fn converse(
     loop {
         // A pipe waits; keys are always read, because CTRL-] may be among them.
         let reads = ends.typed || pending.is_empty();
-        tokio::select! {
+        let leaves = tokio::select! {
             biased;
             number = signals.next() => return End::Signal(number),
             key = next_key(&mut keys), if reads && keys.is_some() => match key {
                 Some(bytes) => {
-                    let (bytes, leave) = match ends.typed {
+                    let (bytes, leaves) = match ends.typed {
                         true => split_at_leave(bytes),
                         false => (bytes, false),
                     };
@@ -178,36 +181,68 @@ async fn converse(
                     if !ends.read_only && !bytes.is_empty() && kept < MOST_PENDING {
                         pending.push_back(bytes);
                     }
-                    if leave {
-                        return End::Left;
-                    }
+                    leaves
                 }
                 // A terminal that is at its end is gone; a pipe is just empty.
                 None if ends.typed => return End::Left,
-                None => keys = None,
-            },
-            room = ends.to_guest.reserve(), if !pending.is_empty() => match room {
-                Ok(room) => {
-                    let part = pending.pop_front().map(Input::Data);
-                    room.send(ConsoleInput { part });
+                None => {
+                    keys = None;
+                    false
                 }
-                // xlfsd no longer listens; its stream says why.
-                Err(_) => pending.clear(),
             },
-            room = pane.room(), if shown.is_some() => match room {
-                true => if let Some(bytes) = shown.take() {
+            room = ends.to_guest.reserve(), if !pending.is_empty() => {
+                match room {
+                    Ok(room) => {
+                        let part = pending.pop_front().map(Input::Data);
+                        room.send(ConsoleInput { part });
+                    }
+                    // xlfsd no longer listens; its stream says why.
+                    Err(_) => pending.clear(),
+                }
+                false
+            }
+            room = pane.room(), if shown.is_some() => match (room, shown.take()) {
+                (true, Some(bytes)) => {
                     alternate.watch(&bytes);
                     pane.show(bytes);
-                },
+                    false
+                }
+                (true, None) => false,
                 // The reader of a pipe has gone, which is how `| head` ends.
-                false => return End::Left,
+                (false, _) => return End::Left,
             },
             output = ends.from_guest.message(), if shown.is_none() => match output {
-                Ok(Some(output)) => shown = screen(output, ends.on_screen),
+                Ok(Some(output)) => {
+                    shown = screen(output, ends.on_screen);
+                    false
+                }
                 Ok(None) => return End::Output,
                 Err(status) => return End::Failed(status.into()),
             },
+        };
+        if leaves {
+            deliver(ends, pending, signals).await;
+            return End::Left;
         }
+    }
+}
+
+/// Sees to it that xlfsd has what was typed before the user left: it ends its
+/// stream when it has. The guest's output meanwhile is not waited for.
+async fn deliver(mut ends: Ends, pending: VecDeque<Vec<u8>>, signals: &mut Signals) {
+    let typed = pending.into_iter().map(Input::Data);
+    let handed_over = async {
+        for part in typed.chain([Input::Leave(Leave {})]) {
+            if ends.to_guest.send(ConsoleInput { part: Some(part) }).await.is_err() {
+                return;
+            }
+        }
+        while let Ok(Some(_)) = ends.from_guest.message().await {}
+    };
+    tokio::select! {
+        () = handed_over => {}
+        () = tokio::time::sleep(FAREWELL) => {}
+        _ = signals.next() => {}
     }
 }
 

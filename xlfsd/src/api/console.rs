@@ -49,11 +49,13 @@ impl ConsoleService for Console {
             follow_restarts: open.follow_restarts,
         })?;
         // Ends with the output, whose client is gone then; and on its own when
-        // the client has typed its last.
+        // the client has typed its last. Who leaves in order ends the output.
         let gone = CancellationToken::new();
-        let input = pass_input(typed, attachment.input);
+        let left = CancellationToken::new();
+        let input = pass_input(typed, attachment.input, left.clone());
         tokio::spawn(gone.clone().run_until_cancelled_owned(input));
-        Ok(Response::new(self.stream(attachment.output, Some(gone))))
+        let output = self.stream(attachment.output, Some(gone));
+        Ok(Response::new(Box::pin(output.take_until(left.cancelled_owned()))))
     }
 
     async fn read_log(
@@ -96,11 +98,19 @@ async fn first_message(typed: &mut Streaming<ConsoleInput>) -> Result<Open, Stat
 /// Hands over what is typed until the client ends its side, says something out
 /// of order, or is the writer no more. What a reader sends is thrown away: its
 /// stream must be read all the same, to see it end.
-async fn pass_input(mut typed: Streaming<ConsoleInput>, input: Option<InputSender>) {
+async fn pass_input(
+    mut typed: Streaming<ConsoleInput>,
+    input: Option<InputSender>,
+    left: CancellationToken,
+) {
     while let Ok(Some(message)) = typed.message().await {
         let passed = match (&input, message.part) {
             (Some(input), Some(Part::Data(bytes))) => input.send(&bytes),
             (None, Some(Part::Data(_))) | (_, None) => Ok(()),
+            (_, Some(Part::Leave(_))) => {
+                left.cancel();
+                return;
+            }
             (_, Some(Part::Open(_))) => Err(out_of_order("a console is named once")),
         };
         if let Err(problem) = passed {

@@ -84,6 +84,9 @@ impl ImageService for Images {
         let DeleteImageRequest { reference, dry_run } = request.into_inner();
         let store = self.store.clone();
         let record = blocking(move || store.delete(&reference, dry_run)).await??;
+        if !dry_run {
+            self.store.forget(&record).await;
+        }
         Ok(Response::new(DeleteImageResponse { image: Some(record.message(Vec::new())) }))
     }
 }

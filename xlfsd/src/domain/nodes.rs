@@ -70,10 +70,8 @@ pub(super) fn publish(record: &GuestRecord, domid: DomainId, built: &Built) -> V
     write("device", String::new());
     // The guest's own by protocol: it acknowledges in the first two, and says
     // in the others what it can do.
-    for path in
-        ["control/shutdown", "control/sysrq", "control/feature-poweroff", "control/feature-reboot"]
-    {
-        let path = format!("{home}/{path}");
+    for path in ["shutdown", "sysrq", "feature-poweroff", "feature-reboot", "feature-suspend"] {
+        let path = format!("{home}/control/{path}");
         ops.push(StoreOp::Write(path.clone(), Vec::new()));
         ops.push(StoreOp::Perms(path, vec![Perm::none(guest)]));
     }

@@ -31,6 +31,9 @@ pub const SHUTDOWN: Duration = Duration::from_secs(120);
 /// How long `destroy` waits for the operation that it cancelled.
 const INTERRUPT: Duration = Duration::from_secs(60);
 
+/// How long one waits for somebody who only looks at a guest.
+const GLANCE: Duration = Duration::from_secs(5);
+
 /// What an operation answers at once.
 #[derive(Debug)]
 pub struct Accepted {
@@ -281,7 +284,7 @@ impl Guests {
             let turn = tokio::time::timeout(INTERRUPT, guest.turn.clone().lock_owned()).await;
             Some(turn.map_err(|_| busy(&guest))?)
         } else {
-            Some(guest.turn.clone().try_lock_owned().map_err(|_| busy(&guest))?)
+            Some(take_turn(&guest).await?)
         };
         if guest.is_forgotten() {
             return Err(self.shared.table.get(name).err().unwrap_or_else(|| busy(&guest)));
@@ -509,6 +512,19 @@ impl Guests {
                 .object(record.title())
                 .hint("Look at the free space of the state folder.")
         })
+    }
+}
+
+/// A guest's turn, at once or not at all: an operation is not queued behind
+/// another. The supervisor's glance at a guest and a pause are over in no time
+/// and are waited for; nobody should be told that he came in between.
+async fn take_turn(guest: &Guest) -> Result<Turn, Problem> {
+    match guest.turn.clone().try_lock_owned() {
+        Ok(turn) => Ok(turn),
+        Err(_) if guest.current().is_some() => Err(busy(guest)),
+        Err(_) => tokio::time::timeout(GLANCE, guest.turn.clone().lock_owned())
+            .await
+            .map_err(|_| busy(guest)),
     }
 }
 

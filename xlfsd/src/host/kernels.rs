@@ -6,7 +6,7 @@ use std::path::Path;
 
 use async_trait::async_trait;
 use xlfs_xen::kernel::cache::{self, CachedKernel, PlanCache};
-use xlfs_xen::kernel::{Format, KernelPlan, Limits, worker};
+use xlfs_xen::kernel::{Error as Refusal, Format, KernelPlan, Limits, worker};
 
 use super::{Kernels, PreparedKernel};
 use crate::image::{Digest, ImageStore, KernelInspector};
@@ -36,16 +36,23 @@ impl WorkerKernels {
     }
 
     async fn kernel(&self, digest: &Digest, image: File) -> Result<CachedKernel, Problem> {
-        let key = digest
-            .to_string()
-            .parse()
-            .map_err(|error| Problem::internal("a digest is none").cause(&error))?;
-        self.cache.kernel_of(image, key).await.map_err(|error| explain(&error))
+        self.cache.kernel_of(image, key(digest)?).await.map_err(|error| explain(&error))
     }
+}
+
+fn key(digest: &Digest) -> Result<xlfs_xen::kernel::Digest, Problem> {
+    let text = digest.to_string();
+    text.parse().map_err(|error| Problem::internal("a digest is none").cause(&error))
 }
 
 fn explain(error: &cache::Error) -> Problem {
     match error {
+        cache::Error::Worker {
+            source: worker::Error::Refused { source: source @ Refusal::Store { .. } },
+            ..
+        } => Problem::resource_exhausted("DISK_FULL", "the kernel cannot be unpacked")
+            .cause(source)
+            .hint("Make room on the disk that holds xlfsd's state folder."),
         cache::Error::Worker { source: worker::Error::Refused { source }, .. } => {
             Problem::failed_precondition("KERNEL_REFUSED", "the kernel image cannot be used")
                 .cause(source)
@@ -82,6 +89,15 @@ impl KernelInspector for WorkerKernels {
         // A kernel that is refused may stay: the store keeps what it is given,
         // and the guest that asks for it is told why.
         self.kernel(digest, kernel).await.map(|kernel| summary(&kernel.plan))
+    }
+
+    async fn forget(&self, digest: &Digest) -> Result<(), Problem> {
+        let removed = self.cache.forget(&key(digest)?).await;
+        removed.map(drop).map_err(|error| {
+            Problem::internal("a kernel's plan stays in the cache")
+                .cause(&error)
+                .hint("It takes space and does no harm: remove its folder by hand.")
+        })
     }
 }
 

@@ -35,6 +35,8 @@ pub trait ImageUsers: Send + Sync {
 #[async_trait]
 pub trait KernelInspector: Send + Sync {
     async fn inspect(&self, digest: &Digest, kernel: File) -> Result<String, Problem>;
+    /// Drops what it keeps of a kernel that was deleted. Having nothing is fine.
+    async fn forget(&self, digest: &Digest) -> Result<(), Problem>;
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -118,6 +120,19 @@ impl ImageStore {
     pub fn set_users(&self, users: Arc<dyn ImageUsers>) {
         if self.shared.users.set(users).is_err() {
             tracing::error!("the users of images were set twice");
+        }
+    }
+
+    /// What else is kept of an image that was deleted goes too. It is of no
+    /// consequence when that fails.
+    pub async fn forget(&self, record: &ImageRecord) {
+        let Some(inspector) =
+            self.shared.inspector.get().filter(|_| record.kind == ImageKind::Kernel)
+        else {
+            return;
+        };
+        if let Err(problem) = inspector.forget(&record.digest).await {
+            tracing::warn!(image = %record.digest, "{problem:#}");
         }
     }
 

@@ -22,7 +22,7 @@ mod registry;
 
 pub use handle::TaskHandle;
 pub use record::Step;
-pub use registry::{TaskLimits, TaskRegistry, TaskWatch};
+pub use registry::{TaskLimits, TaskRegistry};
 
 use xlfs_proto::v1 as pb;
 

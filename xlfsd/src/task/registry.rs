@@ -1,14 +1,13 @@
 //! All tasks that run and the most recent that ended.
 
 use std::collections::VecDeque;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::time::Duration;
 
-use futures::Stream;
+use futures::{Stream, stream};
 use parking_lot::Mutex;
 use tokio::sync::watch;
-use tokio_stream::wrappers::WatchStream;
+use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 use xlfs_proto::v1::{self as pb, event};
@@ -17,6 +16,9 @@ use super::record::Record;
 use super::{PlannedStep, TaskHandle};
 use crate::event::EventBus;
 use crate::problem::Problem;
+
+/// The least time between two snapshots of a running task.
+const PACE: Duration = Duration::from_millis(100);
 
 /// How much of the past is kept.
 #[derive(Debug, Clone, Copy)]
@@ -42,6 +44,8 @@ pub(super) struct Entry {
     pub(super) id: String,
     pub(super) object: String,
     pub(super) cancel: CancellationToken,
+    /// Cancelled when the task has ended.
+    ended: CancellationToken,
     /// In the order of their beginning; time is no measure, clocks jump.
     number: u64,
     record: Mutex<Record>,
@@ -98,6 +102,7 @@ impl TaskRegistry {
             id: id.clone(),
             object: object.clone(),
             cancel: CancellationToken::new(),
+            ended: CancellationToken::new(),
             number: tasks.begun,
             record: Mutex::new(Record::new(id, kind.into(), object, steps)),
             changed: watch::Sender::new(()),
@@ -131,10 +136,11 @@ impl TaskRegistry {
     }
 
     /// The task now, then after each change, until it has ended.
-    pub fn watch(&self, id: &str) -> Result<TaskWatch, Problem> {
-        let entry = self.find(id)?;
-        let changes = WatchStream::new(entry.changed.subscribe());
-        Ok(TaskWatch { entry: Some(entry), changes })
+    pub fn watch(
+        &self,
+        id: &str,
+    ) -> Result<impl Stream<Item = pb::Task> + Send + 'static + use<>, Problem> {
+        Ok(snapshots(self.find(id)?))
     }
 
     /// Asks the task to stop, and answers at once with the task as it is.
@@ -187,6 +193,7 @@ impl TaskRegistry {
 
     pub(super) fn finish(&self, entry: &Entry, result: Result<(), Problem>) {
         self.change(entry, |record| record.finish(result));
+        entry.ended.cancel();
         let mut tasks = self.shared.tasks.lock();
         if let Some(at) = tasks.running.iter().position(|running| running.number == entry.number) {
             let entry = tasks.running.remove(at);
@@ -205,33 +212,28 @@ impl TaskRegistry {
     }
 }
 
-/// Snapshots of one task; ends after the one in which the task has ended.
-#[derive(Debug)]
-pub struct TaskWatch {
-    entry: Option<Arc<Entry>>,
-    changes: WatchStream<()>,
-}
-
-impl Stream for TaskWatch {
-    type Item = pb::Task;
-
-    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<pb::Task>> {
-        if self.entry.is_none() {
-            return Poll::Ready(None);
-        }
-        // The first item comes at once, then one after each change. The sender
-        // lives as long as the entry, which we hold.
-        match Pin::new(&mut self.changes).poll_next(cx) {
-            Poll::Pending => Poll::Pending,
-            Poll::Ready(_) => {
-                let task = self.entry.as_ref().map(|entry| entry.snapshot());
-                if task.as_ref().is_some_and(|task| task.ended.is_some()) {
-                    self.entry = None;
-                }
-                Poll::Ready(task)
+/// Snapshots of one task: the first at once, then one after changes, but not
+/// in each moment: every snapshot wakes a process that shares the host's CPUs
+/// with the work. The last, in which the task has ended, comes at once.
+fn snapshots(entry: Arc<Entry>) -> impl Stream<Item = pb::Task> + Send + 'static {
+    let mut changes = entry.changed.subscribe();
+    // The state as it is now is news.
+    changes.mark_changed();
+    stream::unfold(Some((entry, changes, None::<Instant>)), |watching| async move {
+        let (entry, mut changes, told) = watching?;
+        // The sender lives as long as the entry, which we hold.
+        let _ = changes.changed().await;
+        if let Some(told) = told {
+            tokio::select! {
+                () = sleep_until(told + PACE) => {}
+                () = entry.ended.cancelled() => {}
             }
+            changes.mark_unchanged();
         }
-    }
+        let task = entry.snapshot();
+        let next = task.ended.is_none().then(|| (entry, changes, Some(Instant::now())));
+        Some((task, next))
+    })
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::Channel;
 use tonic::{Code, Status, Streaming};
 use uuid::Uuid;
-use xlfs_proto::v1::console_input::{Open, Part};
+use xlfs_proto::v1::console_input::{Leave, Open, Part};
 use xlfs_proto::v1::console_output;
 use xlfs_proto::v1::console_service_client::ConsoleServiceClient;
 use xlfs_proto::v1::{ConsoleInput, ConsoleOutput, ReadConsoleLogRequest};
@@ -105,6 +105,20 @@ async fn two_read_one_writes_and_the_domains_end_is_the_streams_end() {
     hub.end_domain().await;
     assert!(writer.output.next().await.is_none());
     assert!(reader.output.next().await.is_none());
+}
+
+/// What was typed last counts, and the place is free at once.
+#[tokio::test]
+async fn who_leaves_in_order_is_waited_for() {
+    let (daemon, hub) = start().await;
+    let daemon = daemon.with_console(OneGuest(hub.clone())).await;
+    let mut writer = Terminal::open(daemon.connect().await, open(true, false)).await.unwrap();
+    writer.type_in("poweroff\n").await;
+    let part = Some(Part::Leave(Leave {}));
+    writer.typed.send(ConsoleInput { part }).await.unwrap();
+    assert!(writer.output.next().await.is_none());
+    typed(&hub, "poweroff\n").await;
+    Terminal::open(daemon.connect().await, open(true, false)).await.unwrap();
 }
 
 #[tokio::test]

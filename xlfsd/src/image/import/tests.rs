@@ -194,6 +194,10 @@ impl KernelInspector for Inspector {
         assert_eq!(content, "vmlinuz");
         self.0.clone()
     }
+
+    async fn forget(&self, _: &Digest) -> Result<(), Problem> {
+        Ok(())
+    }
 }
 
 #[tokio::test]

@@ -90,6 +90,7 @@ numbers! {
 
     XENMEM_POPULATE_PHYSMAP: u64 = 6, "XENMEM_populate_physmap";
     MMUEXT_PIN_L4_TABLE: u32 = 3, "MMUEXT_PIN_L4_TABLE";
+    MMUEXT_CLEAR_PAGE: u32 = 16, "MMUEXT_CLEAR_PAGE";
 
     EVTCHNOP_ALLOC_UNBOUND: u64 = 6, "EVTCHNOP_alloc_unbound";
     GNTTABOP_SETUP_TABLE: u64 = 2, "GNTTABOP_setup_table";

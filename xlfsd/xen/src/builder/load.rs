@@ -44,7 +44,10 @@ pub(super) fn load(
     if let (Some((region, _)), Some((file, len))) = (layout.ramdisk, sources.ramdisk) {
         guest.load_ramdisk(region, file, len, cancelled)?;
     }
-    let frames: Vec<u8> = p2m.frames().iter().flat_map(|mfn| mfn.to_le_bytes()).collect();
+    let mut frames = vec![0; p2m.frames().len() * 8];
+    for (bytes, mfn) in frames.as_chunks_mut().0.iter_mut().zip(p2m.frames()) {
+        *bytes = mfn.to_le_bytes();
+    }
     guest.write(layout.p2m, &frames)?;
 
     let dom0 = DomainId(0);
@@ -86,6 +89,50 @@ pub(super) fn load(
     Ok(built)
 }
 
+/// The pages that have content, in order and apart from each other.
+fn content(plan: &KernelPlan, layout: &Layout) -> Vec<Region> {
+    let mut regions: Vec<Region> = Vec::new();
+    for segment in plan.segments.iter().filter(|segment| segment.file_size > 0) {
+        let from = segment.vaddr - layout.virt_base;
+        let first = from / PAGE_SIZE as u64;
+        let end = (from + segment.file_size).div_ceil(PAGE_SIZE as u64);
+        match regions.last_mut() {
+            // Two segments may share a page.
+            Some(last) if first <= last.end() => last.pages = end.max(last.end()) - last.first,
+            _ => regions.push(Region { first, pages: end - first }),
+        }
+    }
+    regions
+}
+
+/// Fills mapped memory, which begins at `start` relative to frame 0, with what
+/// the segments have for it.
+fn fill(
+    sources: &Sources<'_>,
+    virt_base: u64,
+    start: u64,
+    target: &mut [u8],
+) -> Result<(), BuildError> {
+    let end = start + target.len() as u64;
+    let mut filled = start;
+    for segment in &sources.plan.segments {
+        let from = segment.vaddr - virt_base;
+        let to = (from + segment.file_size).min(end);
+        let begin = from.max(start);
+        if begin >= to {
+            continue;
+        }
+        target[(filled - start) as usize..(begin - start) as usize].fill(0);
+        let into = &mut target[(begin - start) as usize..(to - start) as usize];
+        let offset = segment.file_offset + (begin - from);
+        let read = |source| BuildError::Read { what: "kernel", source };
+        sources.payload.read_exact_at(into, offset).map_err(read)?;
+        filled = to;
+    }
+    target[(filled - start) as usize..].fill(0);
+    Ok(())
+}
+
 struct Guest<'a> {
     xen: &'a Xen,
     domid: DomainId,
@@ -109,31 +156,34 @@ impl Guest<'_> {
         Ok(())
     }
 
+    /// The content of the segments, and zeros where there is none.
     fn load_kernel(
         &self,
         layout: &Layout,
         sources: &Sources<'_>,
         cancelled: &dyn Fn() -> bool,
     ) -> Result<(), BuildError> {
-        let read = |source| BuildError::Read { what: "kernel", source };
-        self.windows(layout.kernel, cancelled, |start, target| {
-            // Addresses, relative to frame 0, of this window.
-            let end = start + target.len() as u64;
-            let mut filled = start;
-            for segment in &sources.plan.segments {
-                let from = segment.vaddr - layout.virt_base;
-                let to = (from + segment.file_size).min(end);
-                let begin = from.max(start);
-                if begin >= to {
-                    continue;
-                }
-                target[(filled - start) as usize..(begin - start) as usize].fill(0);
-                let into = &mut target[(begin - start) as usize..(to - start) as usize];
-                let offset = segment.file_offset + (begin - from);
-                sources.payload.read_exact_at(into, offset).map_err(read)?;
-                filled = to;
-            }
-            target[(filled - start) as usize..].fill(0);
+        let mut next = layout.kernel.first;
+        for region in content(sources.plan, layout) {
+            self.clear(Region { first: next, pages: region.first - next }, cancelled)?;
+            self.windows(region, cancelled, |start, target| {
+                fill(sources, layout.virt_base, start, target)
+            })?;
+            next = region.end();
+        }
+        self.clear(Region { first: next, pages: layout.kernel.end() - next }, cancelled)
+    }
+
+    /// Zeros, by the hypervisor; by our own hand where it does not do that for
+    /// another domain (4.2).
+    fn clear(&self, region: Region, cancelled: &dyn Fn() -> bool) -> Result<(), BuildError> {
+        let range = region.first as usize..region.end() as usize;
+        let frames = self.p2m.frames().get(range).unwrap_or_default();
+        if frames.len() as u64 == region.pages && self.xen.clear_pages(self.domid, frames).is_ok() {
+            return Ok(());
+        }
+        self.windows(region, cancelled, |_, target| {
+            target.fill(0);
             Ok(())
         })
     }

@@ -21,7 +21,7 @@ pub(super) const OLD: &str = ".old-";
 const PLAN: &str = "plan.json";
 const PAYLOAD: &str = "payload";
 /// Goes up when a plan of an earlier version must not be used any more.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 /// Longest plan file that is read.
 const PLAN_BYTES: u64 = 64 * 1024;
 

@@ -15,6 +15,7 @@ use super::image::{ReadAt, read_vec};
 use super::limits::Limits;
 use super::notes::{Budget, XenNotes};
 use super::plan::{Format, KernelPlan, Segment};
+use super::zeros;
 
 /// Makes the plan of the ELF file `payload`.
 pub(super) fn plan(
@@ -50,7 +51,7 @@ pub(super) fn plan(
     let virt_kend =
         segments.iter().map(|s| s.vaddr.saturating_add(s.mem_size)).max().unwrap_or(virt_kstart);
 
-    let plan = KernelPlan {
+    let mut plan = KernelPlan {
         format,
         compression,
         payload_size,
@@ -74,6 +75,8 @@ pub(super) fn plan(
         hv_start_low: notes.hv_start_low,
         phys32_entry: notes.phys32_entry,
     };
+    plan.validate(payload_size, limits)?;
+    plan.segments = zeros::leave_out(&plan.segments, payload, limits.program_headers.into())?;
     plan.validate(payload_size, limits)?;
     Ok(plan)
 }

@@ -11,7 +11,7 @@
 //!                                                        │
 //!                      [ elf ] + [ notes | guest_info ] <┘
 //!                                    │
-//!                                [ layout ] ──> KernelPlan ──> [ plan ] validate
+//!                          [ layout ], [ zeros ] ──> KernelPlan ──> [ plan ] validate
 //! ```
 //!
 //! - Everything runs on `get()`, checked arithmetic and bounded loops, with
@@ -41,6 +41,7 @@ mod notes;
 mod plan;
 mod text;
 pub mod worker;
+mod zeros;
 
 pub use compression::Compression;
 pub use digest::{Digest, InvalidDigest};
