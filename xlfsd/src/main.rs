@@ -53,6 +53,9 @@ fn main() -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return fail(&Problem::internal("no threads to run on").cause(&error)),
     };
+    // On a machine that has just booted, the first random number takes a
+    // second; nobody's request should wait for it.
+    runtime.spawn_blocking(uuid::Uuid::new_v4);
     let result = runtime.block_on(run(&config));
     // A thread that hangs on a dead disk must not keep the process.
     runtime.shutdown_timeout(Duration::from_secs(1));

@@ -111,7 +111,8 @@ pub struct Pieces {
     pub busybox: PathBuf,
     /// The xenstored.
     pub xenstored: PathBuf,
-    /// Programs of the benchmark's other side (xl, xenconsoled, xen-init-dom0).
+    /// Programs of the benchmark's other side (xl, xenconsoled, xen-init-dom0),
+    /// and the one that has xenstored write down its requests.
     pub xl: Vec<PathBuf>,
     /// Where shared libraries are looked for.
     pub library_folders: Vec<PathBuf>,
@@ -285,7 +286,10 @@ fn assemble(cache: PathBuf, record: &Record, choice: &Choice) -> Result<Pieces, 
         guest_modules: modules,
         busybox,
         xenstored: optional("xenstored", &choice.xenstored, program("xenstored")?)?,
-        xl: vec![program("xl")?, program("xenconsoled")?, program("xen-init-dom0")?],
+        xl: ["xl", "xenconsoled", "xen-init-dom0", "xenstore-control"]
+            .into_iter()
+            .map(program)
+            .collect::<Result<_, _>>()?,
         library_folders: record
             .folders
             .values()

@@ -17,6 +17,9 @@ const NAME: usize = 20;
 /// Columns of the bar, between its brackets.
 const BAR: usize = 16;
 
+/// All steps are done, and the task's end is about to be told.
+const FINISHING: &str = "finishing";
+
 /// A task as far as it is known.
 struct Row {
     task: Task,
@@ -73,7 +76,8 @@ impl Screen {
         row.task = task.clone();
         if self.mode == Mode::Plain {
             let step = step_text(task);
-            if step != row.told && !super::has_ended(task) {
+            let news = step != row.told && step != FINISHING;
+            if news && !super::has_ended(task) {
                 to_stderr(&format!("{}: {}: {step}\n", plain(&task.object), plain(&task.kind)));
                 row.told = step;
             }
@@ -176,7 +180,7 @@ fn step_text(task: &Task) -> String {
         },
         (_, Some(running), _) => text(running),
         (_, None, Some(next)) => text(next),
-        (_, None, None) => "working".to_owned(),
+        (_, None, None) => FINISHING.to_owned(),
     }
 }
 
