@@ -9,6 +9,8 @@
 //!   supervise: a domain ended by itself ──> policy ──> the same plans
 //! ```
 //!
+//! - [`define`] turns a request into a guest, [`work`] is the body of every
+//!   operation's task.
 //! - [`record`] is what the user asked for, on disk; the hypervisor alone says
 //!   what runs. A guest's domain is found by its handle, the guest's UUID.
 //! - One operation at a time works on a guest; `destroy` cancels the one that
@@ -17,6 +19,7 @@
 //!   and finds one undoes or finishes it ([`recover`]).
 //! - Domains that others made are listed, never touched.
 
+mod define;
 mod execute;
 mod guest;
 mod name;
@@ -32,6 +35,7 @@ mod steps;
 mod supervise;
 mod table;
 mod view;
+mod work;
 
 pub use guest::Guest;
 pub use operations::{Accepted, Guests, SHUTDOWN, Setup};

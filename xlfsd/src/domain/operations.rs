@@ -5,26 +5,21 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::OwnedMutexGuard;
-use uuid::Uuid;
 use xlfs_proto::v1::{self as pb, DomainState, Operation};
 
-use super::execute::execute;
-use super::guest::{Current, Guest};
-use super::name;
+use super::guest::Guest;
 use super::plan::{Goal, World, plan};
-use super::record::{GuestRecord, LastEnd, Records, Work, now_ms};
-use super::request::CreateRequest;
+use super::record::{Records, Work};
 use super::state::{Observed, refusal, state, word};
-use super::steps::{Run, Step};
 use super::table::Table;
+use super::work::kind;
 use crate::api::ConsoleDirectory;
 use crate::base::Base;
 use crate::console::ConsoleHub;
-use crate::host::{Host, Reach};
+use crate::host::Reach;
 use crate::image::{Digest, ImageStore, ImageUsers};
-use crate::problem::{FieldProblem, Problem};
+use crate::problem::Problem;
 use crate::task::PlannedStep;
-use crate::template::GuestFacts;
 
 /// How long a guest may take to shut down unless told otherwise.
 pub const SHUTDOWN: Duration = Duration::from_secs(120);
@@ -95,118 +90,6 @@ impl Guests {
 
     pub(super) fn images(&self) -> &ImageStore {
         &self.shared.base.images
-    }
-
-    /// Makes a guest and starts it unless told not to.
-    pub async fn create(&self, request: CreateRequest) -> Result<Accepted, Problem> {
-        let (record, _holds) = self.define(&request)?;
-        let goal = Goal::Defined { start: request.start, paused: request.paused };
-        let steps = plan(World { domain: false, ended: false }, goal);
-        let host = if request.start { Some(self.shared.reach.reach().await?) } else { None };
-        if let Some(host) = &host {
-            host.ledger
-                .check(&*host.hypervisor, record.pages())
-                .map_err(|problem| problem.object(record.title()))?;
-        }
-        let planned = steps.iter().map(|step| step.planned(&record)).collect();
-        if request.dry_run {
-            return Ok(dry(planned, format!("would create the guest {}", record.name)));
-        }
-        let hub = self.shared.base.consoles.hub(record.uuid, &record.name)?;
-        let guest = Arc::new(Guest::new(record, hub));
-        let turn = guest.turn.clone().try_lock_owned().map_err(|_| busy(&guest))?;
-        self.shared.table.insert(guest.clone())?;
-        let summary = format!("creating the guest {}", guest.name());
-        Ok(self.begin(guest, turn, host, Work::Create, steps, summary))
-    }
-
-    /// Checks a request as a whole and makes the record of it. The images are
-    /// held until the record is in the table and holds them by itself.
-    fn define(
-        &self,
-        request: &CreateRequest,
-    ) -> Result<(GuestRecord, Vec<crate::image::ImageHold>), Problem> {
-        name::check(&request.name)?;
-        if let Some(taken) = self.shared.table.find(&request.name) {
-            // Says the same as the table does when two come at once.
-            self.shared.table.insert(taken)?;
-        }
-        let template = self.shared.base.templates.get(&request.template)?;
-        let uuid = Uuid::new_v4();
-        let facts = GuestFacts { name: &request.name, uuid };
-        let mut wrong = Vec::new();
-        let parameters = match template.validate(&request.parameters, &facts) {
-            Ok(parameters) => Some(parameters),
-            Err(problem) => {
-                wrong.extend_from_slice(problem.fields());
-                None
-            }
-        };
-        let memory_mib = request.memory_mib.unwrap_or(template.resources.memory_mib);
-        let (least, most) = (template.resources.memory_min_mib, 1 << 24);
-        if !(least..=most).contains(&memory_mib) {
-            wrong.push(FieldProblem::new(
-                "memory_mib",
-                format!("must be from {least} to {most} MiB for the template {}", template.name),
-            ));
-        }
-        let vcpus = request.vcpus.unwrap_or(template.resources.vcpus);
-        if !(1..=template.resources.vcpus_max).contains(&vcpus) {
-            wrong.push(FieldProblem::new(
-                "vcpus",
-                format!("must be from 1 to {}", template.resources.vcpus_max),
-            ));
-        }
-        let Some(parameters) = parameters.filter(|_| wrong.is_empty()) else {
-            let many = if wrong.len() == 1 { "one field is" } else { "some fields are" };
-            let first = wrong.first().map(|f| format!("{}: {}", f.field, f.description));
-            let message = match (wrong.len(), first) {
-                (1, Some(first)) => first,
-                _ => format!("{many} wrong"),
-            };
-            return Err(Problem::invalid("BAD_REQUEST", message, wrong)
-                .object(format!("guest {}", request.name))
-                .hint(format!("See: xlfsctl template show {}", template.name)));
-        };
-        let missing = |problem: Problem, kind: &str, alias: &str| {
-            Problem::failed_precondition(
-                "IMAGE_MISSING",
-                format!("the template {} needs the {kind} {alias}", template.name),
-            )
-            .cause(&problem)
-            .object(format!("guest {}", request.name))
-            .hint(format!("Import it: xlfsctl image import FILE --kind {kind} --alias {alias}"))
-        };
-        let kernel = self
-            .images()
-            .hold(&template.kernel)
-            .map_err(|problem| missing(problem, "kernel", &template.kernel))?;
-        let ramdisk = template
-            .ramdisk
-            .as_deref()
-            .map(|alias| self.images().hold(alias).map_err(|p| missing(p, "ramdisk", alias)))
-            .transpose()?;
-        let record = GuestRecord {
-            format: GuestRecord::FORMAT,
-            name: request.name.clone(),
-            uuid,
-            template: template.name.clone(),
-            template_version: template.version.clone(),
-            memory_mib,
-            vcpus,
-            kernel: kernel.digest(),
-            ramdisk: ramdisk.as_ref().map(crate::image::ImageHold::digest),
-            command_line: parameters.command_line.clone(),
-            wanted_running: request.start,
-            restarts: 0,
-            held: false,
-            created_ms: now_ms(),
-            work: None,
-            policy: request.policy.apply(template.end_policy),
-            parameters: parameters.shown(),
-            last_end: None,
-        };
-        Ok((record, std::iter::once(kernel).chain(ramdisk).collect()))
     }
 
     pub async fn start(&self, name: &str, paused: bool, dry: bool) -> Result<Accepted, Problem> {
@@ -388,131 +271,6 @@ impl Guests {
             },
         }
     }
-
-    /// Starts a task that works on a guest whose turn the caller holds.
-    pub(super) fn begin(
-        &self,
-        guest: Arc<Guest>,
-        turn: Turn,
-        host: Option<Arc<Host>>,
-        work: Work,
-        steps: Vec<Step>,
-        summary: String,
-    ) -> Accepted {
-        self.begin_as(guest, turn, host, kind(work), Some(work), steps, summary)
-    }
-
-    #[allow(clippy::too_many_arguments, reason = "each is a different thing, used once")]
-    fn begin_as(
-        &self,
-        guest: Arc<Guest>,
-        turn: Turn,
-        host: Option<Arc<Host>>,
-        kind: &str,
-        work: Option<Work>,
-        steps: Vec<Step>,
-        summary: String,
-    ) -> Accepted {
-        let record = guest.record();
-        let planned: Vec<PlannedStep> = steps.iter().map(|step| step.planned(&record)).collect();
-        let task = self.shared.base.tasks.begin(kind, guest.name(), planned.clone());
-        let current = Current {
-            task: task.id().to_owned(),
-            work: work.unwrap_or(Work::Start),
-            cancel: task.cancel_token(),
-        };
-        let snapshot = task.snapshot();
-        if work.is_some() {
-            guest.set_current(Some(current));
-        }
-        let shared = self.shared.clone();
-        tokio::spawn(async move {
-            let guests = Self { shared };
-            guests.work(guest, turn, host, work, task, &steps).await;
-        });
-        Accepted { task: Some(snapshot), plan: planned, summary }
-    }
-
-    /// The body of a task.
-    async fn work(
-        &self,
-        guest: Arc<Guest>,
-        turn: Turn,
-        host: Option<Arc<Host>>,
-        work: Option<Work>,
-        task: crate::task::TaskHandle,
-        steps: &[Step],
-    ) {
-        let before = self.observe(&guest, host.as_deref());
-        // On disk before anything happens: a daemon that is killed meanwhile
-        // finds it at its next start.
-        let noted = match work {
-            Some(work) => self.note(&guest, |record| record.work = Some(work)),
-            None => Ok(()),
-        };
-        let mut run = Run::new(guest.clone(), self.shared.records.clone(), host.clone(), task);
-        let result = match noted {
-            Ok(()) => execute(&mut run, steps).await,
-            Err(problem) => Err(problem),
-        };
-        let created = work == Some(Work::Create);
-        if (created && result.is_err()) || guest.is_forgotten() {
-            // Undone, or deleted: nothing of it is left.
-            let _ = self.shared.records.remove(guest.name());
-            self.shared.table.remove(&guest);
-            self.shared.base.consoles.remove(guest.uuid());
-        } else if work.is_some() {
-            let failed_start = result.is_err() && matches!(work, Some(Work::Start));
-            let ended = matches!(work, Some(Work::Shutdown | Work::Destroy)) && result.is_ok();
-            let cause = if work == Some(Work::Destroy) { "destroyed" } else { "poweroff" };
-            let noted = self.note(&guest, |record| {
-                record.work = None;
-                if failed_start {
-                    record.wanted_running = false;
-                }
-                if ended {
-                    record.last_end = Some(LastEnd { cause: cause.into(), at_ms: now_ms() });
-                }
-            });
-            if let Err(problem) = noted {
-                tracing::error!(guest = guest.name(), "{problem:#}");
-            }
-        }
-        guest.set_current(None);
-        let cause = match (&result, work) {
-            (Ok(()), Some(work)) => kind(work).to_owned(),
-            (Ok(()), None) => "changed".to_owned(),
-            (Err(problem), _) => problem.to_string(),
-        };
-        self.tell(&guest, host.as_deref(), before, &cause);
-        // The turn goes before the task ends, so that who waited for the task
-        // can ask for the next thing.
-        drop(turn);
-        // Its domain may have ended meanwhile, while nobody else could look.
-        if let Some(host) = &host {
-            host.changes.notify_one();
-        }
-        let Run { task, .. } = run;
-        task.finish(result);
-    }
-
-    /// Changes a record, in memory and on disk.
-    pub(super) fn note(
-        &self,
-        guest: &Guest,
-        change: impl FnOnce(&mut GuestRecord),
-    ) -> Result<(), Problem> {
-        let record = guest.update(|record| {
-            change(record);
-            record.clone()
-        });
-        self.shared.records.save(&record).map_err(|error| {
-            Problem::internal("the guest's record cannot be written")
-                .cause(&error)
-                .object(record.title())
-                .hint("Look at the free space of the state folder.")
-        })
-    }
 }
 
 /// A guest's turn, at once or not at all: an operation is not queued behind
@@ -554,25 +312,11 @@ impl Ask {
     }
 }
 
-/// The word for a task.
-pub(super) fn kind(work: Work) -> &'static str {
-    match work {
-        Work::Create => "create",
-        Work::Start => "start",
-        Work::Shutdown => "shutdown",
-        Work::Reboot => "reboot",
-        Work::Restart => "restart",
-        Work::Destroy => "destroy",
-        Work::Cleanup => "cleanup",
-        Work::Delete => "delete",
-    }
-}
-
-fn dry(plan: Vec<PlannedStep>, summary: String) -> Accepted {
+pub(super) fn dry(plan: Vec<PlannedStep>, summary: String) -> Accepted {
     Accepted { task: None, plan, summary }
 }
 
-fn busy(guest: &Guest) -> Problem {
+pub(super) fn busy(guest: &Guest) -> Problem {
     let what = guest.current().map(|c| format!("task {} ({})", c.task, kind(c.work)));
     let what = what.unwrap_or_else(|| "another task".into());
     Problem::failed_precondition("BUSY", format!("{what} works on the guest {}", guest.name()))

@@ -1,0 +1,154 @@
+//! The task of an operation: begun with a guest's turn, ended with its record
+//! in order, whatever happened between.
+
+use std::sync::Arc;
+
+use super::execute::execute;
+use super::guest::{Current, Guest};
+use super::operations::{Accepted, Guests, Turn};
+use super::record::{GuestRecord, LastEnd, Work, now_ms};
+use super::steps::{Run, Step};
+use crate::host::Host;
+use crate::problem::Problem;
+use crate::task::PlannedStep;
+
+impl Guests {
+    /// Starts a task that works on a guest whose turn the caller holds.
+    pub(super) fn begin(
+        &self,
+        guest: Arc<Guest>,
+        turn: Turn,
+        host: Option<Arc<Host>>,
+        work: Work,
+        steps: Vec<Step>,
+        summary: String,
+    ) -> Accepted {
+        self.begin_as(guest, turn, host, kind(work), Some(work), steps, summary)
+    }
+
+    #[allow(clippy::too_many_arguments, reason = "each is a different thing, used once")]
+    pub(super) fn begin_as(
+        &self,
+        guest: Arc<Guest>,
+        turn: Turn,
+        host: Option<Arc<Host>>,
+        kind: &str,
+        work: Option<Work>,
+        steps: Vec<Step>,
+        summary: String,
+    ) -> Accepted {
+        let record = guest.record();
+        let planned: Vec<PlannedStep> = steps.iter().map(|step| step.planned(&record)).collect();
+        let task = self.shared.base.tasks.begin(kind, guest.name(), planned.clone());
+        let current = Current {
+            task: task.id().to_owned(),
+            work: work.unwrap_or(Work::Start),
+            cancel: task.cancel_token(),
+        };
+        let snapshot = task.snapshot();
+        if work.is_some() {
+            guest.set_current(Some(current));
+        }
+        let shared = self.shared.clone();
+        tokio::spawn(async move {
+            let guests = Self { shared };
+            guests.work(guest, turn, host, work, task, &steps).await;
+        });
+        Accepted { task: Some(snapshot), plan: planned, summary }
+    }
+
+    /// The body of a task.
+    async fn work(
+        &self,
+        guest: Arc<Guest>,
+        turn: Turn,
+        host: Option<Arc<Host>>,
+        work: Option<Work>,
+        task: crate::task::TaskHandle,
+        steps: &[Step],
+    ) {
+        let before = self.observe(&guest, host.as_deref());
+        // On disk before anything happens: a daemon that is killed meanwhile
+        // finds it at its next start.
+        let noted = match work {
+            Some(work) => self.note(&guest, |record| record.work = Some(work)),
+            None => Ok(()),
+        };
+        let mut run = Run::new(guest.clone(), self.shared.records.clone(), host.clone(), task);
+        let result = match noted {
+            Ok(()) => execute(&mut run, steps).await,
+            Err(problem) => Err(problem),
+        };
+        let created = work == Some(Work::Create);
+        if (created && result.is_err()) || guest.is_forgotten() {
+            // Undone, or deleted: nothing of it is left.
+            let _ = self.shared.records.remove(guest.name());
+            self.shared.table.remove(&guest);
+            self.shared.base.consoles.remove(guest.uuid());
+        } else if work.is_some() {
+            let failed_start = result.is_err() && matches!(work, Some(Work::Start));
+            let ended = matches!(work, Some(Work::Shutdown | Work::Destroy)) && result.is_ok();
+            let cause = if work == Some(Work::Destroy) { "destroyed" } else { "poweroff" };
+            let noted = self.note(&guest, |record| {
+                record.work = None;
+                if failed_start {
+                    record.wanted_running = false;
+                }
+                if ended {
+                    record.last_end = Some(LastEnd { cause: cause.into(), at_ms: now_ms() });
+                }
+            });
+            if let Err(problem) = noted {
+                tracing::error!(guest = guest.name(), "{problem:#}");
+            }
+        }
+        guest.set_current(None);
+        let cause = match (&result, work) {
+            (Ok(()), Some(work)) => kind(work).to_owned(),
+            (Ok(()), None) => "changed".to_owned(),
+            (Err(problem), _) => problem.to_string(),
+        };
+        self.tell(&guest, host.as_deref(), before, &cause);
+        // The turn goes before the task ends, so that who waited for the task
+        // can ask for the next thing.
+        drop(turn);
+        // Its domain may have ended meanwhile, while nobody else could look.
+        if let Some(host) = &host {
+            host.changes.notify_one();
+        }
+        let Run { task, .. } = run;
+        task.finish(result);
+    }
+
+    /// Changes a record, in memory and on disk.
+    pub(super) fn note(
+        &self,
+        guest: &Guest,
+        change: impl FnOnce(&mut GuestRecord),
+    ) -> Result<(), Problem> {
+        let record = guest.update(|record| {
+            change(record);
+            record.clone()
+        });
+        self.shared.records.save(&record).map_err(|error| {
+            Problem::internal("the guest's record cannot be written")
+                .cause(&error)
+                .object(record.title())
+                .hint("Look at the free space of the state folder.")
+        })
+    }
+}
+
+/// The word for a task.
+pub(super) fn kind(work: Work) -> &'static str {
+    match work {
+        Work::Create => "create",
+        Work::Start => "start",
+        Work::Shutdown => "shutdown",
+        Work::Reboot => "reboot",
+        Work::Restart => "restart",
+        Work::Destroy => "destroy",
+        Work::Cleanup => "cleanup",
+        Work::Delete => "delete",
+    }
+}
