@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::host::{Host, failure_of};
+use super::host::Host;
 use super::{Outcome, Scenario, check, tiny_kernel};
 use crate::kernels::{self, Compression};
 
@@ -26,12 +26,17 @@ fn forms(host: &Host) -> Outcome {
 fn boots(host: &Host, form: &str, image: &Path) -> Outcome {
     host.dom0().put(image, "/tmp/kernel")?;
     let imported = host.import("/tmp/kernel", "kernel", "form-kernel")?.image;
+    let summary = imported.summary.unwrap_or_default();
+    check(summary.contains(form), format!("{form} in its summary"), summary)?;
     host.create(form, "--template form --memory 128")?;
     host.ready(form)?;
     host.remove(form)?;
     host.act(&format!("image delete {}", imported.digest))?;
     host.dom0().ok(["rm", "/tmp/kernel"])?;
-    Ok(())
+    // Its plan and its unpacked payload have gone with it.
+    let plans = host.dom0().ok(["ls", "/var/lib/xlfs/kernels"])?.stdout;
+    let digest = imported.digest.trim_start_matches("sha256:");
+    check(!plans.contains(digest), "no plan of a deleted kernel", plans)
 }
 
 fn malformed(host: &Host) -> Outcome {
@@ -44,23 +49,14 @@ fn malformed(host: &Host) -> Outcome {
     check(host.daemon_runs()?, "xlfsd to be alive", "that it has ended")
 }
 
-/// At its import, when a look at its head tells; at the latest when a guest is
-/// to be made of it.
+/// At its import: nothing of it stays.
 fn refused(host: &Host, one: &tiny_kernel::Malformed) -> Outcome {
     host.dom0().write("/tmp/malformed", &one.image)?;
     let import = "image import /tmp/malformed --kind kernel --alias tiny-kernel";
-    let output = host.xlfsctl(import)?;
-    if output.success() {
-        let failure = host.refused("create bad --template tiny --memory 32", 5)?;
-        let step = failure.step.as_deref();
-        check(step == Some("prepare-kernel"), "a failure of prepare-kernel", &failure)?;
-        check(!failure.causes.is_empty(), "a cause", &failure)?;
-        host.refused("show bad", 3)?;
-        host.act("image delete tiny-kernel")?;
-    } else {
-        let failure = failure_of(import, &output)?;
-        check(failure.exit_code == 10, "an invalid argument", &failure)?;
-        check(!failure.causes.is_empty() || failure.message.len() > 40, "a cause", &failure)?;
-    }
-    Ok(())
+    let failure = host.refused(import, 10)?;
+    check(!failure.causes.is_empty(), "a cause", &failure)?;
+    host.refused("image show tiny-kernel", 3)?;
+    let failure = host.refused("create bad --template tiny --memory 32", 5)?;
+    check(failure.to_string().contains("tiny-kernel"), "the missing kernel", &failure)?;
+    host.refused("show bad", 3).map(drop)
 }

@@ -37,7 +37,7 @@ impl Guests {
         }
     }
 
-    async fn settle(&self, host: &Arc<Host>, guest: &Arc<Guest>) -> Result<(), Problem> {
+    pub(super) async fn settle(&self, host: &Arc<Host>, guest: &Arc<Guest>) -> Result<(), Problem> {
         let Ok(turn) = guest.turn.clone().try_lock_owned() else { return Ok(()) };
         let domain = guest.find_domain(&*host.hypervisor)?;
         let record = guest.record();

@@ -63,6 +63,21 @@ impl Guests {
             let domain = domains.iter().find(|domain| domain.handle == handle);
             self.look(host, &guest, domain);
             guest.touch();
+            self.delete_again(host, &guest).await;
+        }
+    }
+
+    /// Goes on with a deletion that could not be finished, once xenstored
+    /// answers again.
+    async fn delete_again(&self, host: &Arc<Host>, guest: &Arc<Guest>) {
+        let unfinished = guest.record().work == Some(Work::Delete)
+            && guest.current().is_none()
+            && !guest.is_forgotten();
+        if unfinished
+            && host.store.read("/").await.is_ok()
+            && let Err(problem) = self.settle(host, guest).await
+        {
+            tracing::warn!(guest = guest.name(), "{problem:#}");
         }
     }
 

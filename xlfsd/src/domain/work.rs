@@ -79,12 +79,23 @@ impl Guests {
             Ok(()) => execute(&mut run, steps).await,
             Err(problem) => Err(problem),
         };
-        let created = work == Some(Work::Create);
-        if (created && result.is_err()) || guest.is_forgotten() {
-            // Undone, or deleted: nothing of it is left.
+        let undone = work == Some(Work::Create) && result.is_err();
+        let leaves = result.as_ref().err().is_some_and(|problem| !problem.leftovers.is_empty());
+        if guest.is_forgotten() || undone && !leaves {
+            // Deleted, or undone: nothing of it is left.
             let _ = self.shared.records.remove(guest.name());
             self.shared.table.remove(&guest);
             self.shared.base.consoles.remove(guest.uuid());
+        } else if undone {
+            // Its record stays as long as anything else of it does; the
+            // supervisor tries again.
+            let noted = self.note(&guest, |record| {
+                record.work = Some(Work::Delete);
+                record.wanted_running = false;
+            });
+            if let Err(problem) = noted {
+                tracing::error!(guest = guest.name(), "{problem:#}");
+            }
         } else if work.is_some() {
             let failed_start = result.is_err() && matches!(work, Some(Work::Start));
             let ended = matches!(work, Some(Work::Shutdown | Work::Destroy)) && result.is_ok();

@@ -15,6 +15,9 @@ use crate::problem::Problem;
 /// The program that the worker is: this very one, however it was named.
 const THIS_PROGRAM: &str = "/proc/self/exe";
 
+/// What a kernel must be.
+const KERNEL_HINT: &str = "Import a Linux kernel with CONFIG_XEN_PV, as vmlinux or bzImage.";
+
 /// The real one.
 #[derive(Debug)]
 pub struct WorkerKernels {
@@ -56,7 +59,7 @@ fn explain(error: &cache::Error) -> Problem {
         cache::Error::Worker { source: worker::Error::Refused { source }, .. } => {
             Problem::failed_precondition("KERNEL_REFUSED", "the kernel image cannot be used")
                 .cause(source)
-                .hint("Import a Linux kernel with CONFIG_XEN_PV, as vmlinux or bzImage.")
+                .hint(KERNEL_HINT)
         }
         cache::Error::Worker { .. } => {
             Problem::failed_precondition("KERNEL_REFUSED", "the kernel image cannot be parsed")
@@ -86,9 +89,18 @@ fn summary(plan: &KernelPlan) -> String {
 #[async_trait]
 impl KernelInspector for WorkerKernels {
     async fn inspect(&self, digest: &Digest, kernel: File) -> Result<String, Problem> {
-        // A kernel that is refused may stay: the store keeps what it is given,
-        // and the guest that asks for it is told why.
-        self.kernel(digest, kernel).await.map(|kernel| summary(&kernel.plan))
+        match self.cache.kernel_of(kernel, key(digest)?).await {
+            Ok(kernel) => Ok(summary(&kernel.plan)),
+            Err(cache::Error::Worker { source: worker::Error::Refused { source }, .. })
+                if !matches!(source, Refusal::Store { .. }) =>
+            {
+                let message = "the file is no kernel that a guest can be started with";
+                Err(Problem::invalid("KERNEL_REFUSED", message, Vec::new())
+                    .cause(&source)
+                    .hint(KERNEL_HINT))
+            }
+            Err(error) => Err(explain(&error)),
+        }
     }
 
     async fn forget(&self, digest: &Digest) -> Result<(), Problem> {

@@ -24,7 +24,7 @@ async fn work(channel: Channel, round: u64) -> HashMap<String, Option<bool>> {
         let digest: String =
             Sha256::digest(&content).iter().map(|byte| format!("{byte:02x}")).collect();
         let header = Header {
-            kind: ImageKind::Kernel.into(),
+            kind: ImageKind::Ramdisk.into(),
             alias: "the-latest".into(),
             expected_digest: digest.clone(),
             ..Header::default()

@@ -173,6 +173,7 @@ impl Run {
         self.host()?.store.apply(ops).await.map_err(|error| {
             Problem::unavailable("XENSTORE_FAILED", "the domain's xenstore nodes cannot be removed")
                 .cause(&error)
+                .hint("See whether xenstored runs, and its log. Then try again.")
                 .leftover(format!("xenstore nodes of the guest {}", self.record.name))
         })
     }
