@@ -160,6 +160,9 @@ impl Config {
 pub struct GuestFiles {
     /// What is in the initramfs.
     pub initramfs: guest::Options,
+    /// Whether there is `/guest/initramfs-devices` too, with front ends for
+    /// disks and network.
+    pub devices: bool,
     /// Whether the kernel is there as it is.
     pub kernel: bool,
     /// Whether the kernel's ELF is there.
@@ -172,13 +175,17 @@ impl Default for GuestFiles {
     /// A small initramfs without devices, and the kernel as it is.
     fn default() -> Self {
         let initramfs = guest::Options::default();
-        Self { initramfs, kernel: true, elf: false, repacked: Vec::new() }
+        Self { initramfs, devices: false, kernel: true, elf: false, repacked: Vec::new() }
     }
 }
 
 impl GuestFiles {
     fn extras(&self, pieces: &Pieces) -> Result<Vec<Extra>, LabError> {
         let mut extras = vec![(guest::in_cache(pieces, &self.initramfs)?, "initramfs".to_owned())];
+        if self.devices {
+            let options = guest::Options { compress: true, ..guest::Options::with_devices() };
+            extras.push((guest::in_cache(pieces, &options)?, "initramfs-devices".to_owned()));
+        }
         if self.kernel {
             extras.push((pieces.guest_kernel.clone(), "vmlinuz".to_owned()));
         }

@@ -10,6 +10,7 @@ pub mod bench;
 pub mod demo;
 pub mod dom0;
 pub mod e2e;
+pub mod ext4;
 pub mod initramfs;
 pub mod kernels;
 pub mod lab;

@@ -13,6 +13,9 @@ use thiserror::Error;
 use xlfs_xen::hypercall::{HypercallError, Xen, XenError};
 use xlfs_xen::xenstore::{Client, Config, DiscoverError, Endpoint};
 
+/// Where the lab's xlfsd keeps volumes.
+const VOLUMES: &str = "/var/lib/xlfs/volumes";
+
 /// Why Dom0 cannot be looked at.
 #[derive(Debug, Error)]
 pub enum LookError {
@@ -51,6 +54,10 @@ pub struct Look {
     pub free_kib: u64,
     /// Xenstore nodes of domains other than Dom0, and of xlfs.
     pub nodes: Vec<String>,
+    /// Loop devices that serve a file, with that file.
+    pub loops: Vec<String>,
+    /// Files in the default pool of volumes.
+    pub volumes: Vec<String>,
     /// Event channels that programs of Dom0 have bound.
     pub event_channels: usize,
     /// What the daemon holds; none when it was not asked for.
@@ -73,6 +80,8 @@ pub fn look(daemon: Option<i32>) -> Result<Look, LookError> {
         domains: xen.list_domains()?.iter().map(|domain| domain.domid.0).collect(),
         free_kib: xen.phys_info()?.free_pages * 4,
         event_channels: event_channels(),
+        loops: loops(),
+        volumes: names(VOLUMES),
         ..Look::default()
     };
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -90,17 +99,40 @@ pub fn look(daemon: Option<i32>) -> Result<Look, LookError> {
 async fn nodes() -> Result<Vec<String>, LookError> {
     let store = Client::connect(Endpoint::discover().await?, Config::default()).await?;
     let mut found = Vec::new();
-    for parent in ["/local/domain", "/xlfs", "/local/domain/0/backend", "/vm", "/libxl"] {
-        let children = match store.directory(parent).await {
-            Ok(children) => children,
-            Err(error) if error.is_not_found() => continue,
-            Err(error) => return Err(error.into()),
-        };
-        let own = |child: &String| parent == "/local/domain" && child == "0";
-        let others = children.iter().filter(|child| !own(child));
-        found.extend(others.map(|child| format!("{parent}/{child}")));
+    // The folders of back ends stay; what is in them is some domain's.
+    let back_ends = children(&store, "/local/domain/0/backend").await?;
+    let parents = ["/local/domain", "/xlfs", "/vm", "/libxl"].map(str::to_owned);
+    for parent in parents.into_iter().chain(back_ends) {
+        let mut below = children(&store, &parent).await?;
+        below.retain(|child| child != "/local/domain/0");
+        found.extend(below);
     }
     Ok(found)
+}
+
+/// The paths of a node's children; none when there is no such node.
+async fn children(store: &Client, parent: &str) -> Result<Vec<String>, LookError> {
+    match store.directory(parent).await {
+        Ok(children) => Ok(children.iter().map(|child| format!("{parent}/{child}")).collect()),
+        Err(error) if error.is_not_found() => Ok(Vec::new()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn loops() -> Vec<String> {
+    let of = |name: String| {
+        let file = fs::read_to_string(format!("/sys/block/{name}/loop/backing_file")).ok()?;
+        Some(format!("{name} of {}", file.trim()))
+    };
+    names("/sys/block").into_iter().filter_map(of).collect()
+}
+
+fn names(folder: &str) -> Vec<String> {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    let mut names: Vec<_> =
+        entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
+    names.sort();
+    names
 }
 
 /// Those of /dev/xen/evtchn: the kernel names them after the program.

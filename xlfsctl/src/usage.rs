@@ -21,7 +21,7 @@ const ELSEWHERE: [(&str, &str); 24] = [
     ("domains", "list"),
     ("halt", "shutdown NAME"),
     ("images", "image list"),
-    ("import", "image import FILE --kind kernel|ramdisk"),
+    ("import", "image import FILE --kind kernel|ramdisk|disk"),
     ("info", "host info"),
     ("kill", "destroy NAME"),
     ("log", "logs NAME"),

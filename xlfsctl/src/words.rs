@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use xlfs_proto::DEFAULT_SOCKET;
+use xlfs_proto::v1::DiskRequest;
 
 /// A template's parameter, as `--set NAME=VALUE` gives it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -70,6 +71,28 @@ pub(crate) fn setting(text: &str) -> Result<Setting, String> {
     }
 }
 
+/// A disk: its name or nothing first, then what is known of it, with commas
+/// between: `xvdb,size=10G,pool=fast,image=data,ro,keep`.
+pub(crate) fn disk(text: &str) -> Result<DiskRequest, String> {
+    let mut disk = DiskRequest::default();
+    for (position, part) in text.split(',').enumerate() {
+        match part.split_once('=') {
+            Some(("name", name)) => disk.name = name.to_owned(),
+            Some(("size", size)) => disk.size_bytes = memory_mib(size)? << 20,
+            Some(("image", image)) if !image.is_empty() => disk.image = image.to_owned(),
+            Some(("pool", pool)) if !pool.is_empty() => disk.pool = pool.to_owned(),
+            None if part == "ro" => disk.read_only = true,
+            None if part == "keep" => disk.keep = true,
+            None if position == 0 => disk.name = part.to_owned(),
+            _ => {
+                let known = "name, size=, image=, pool=, ro and keep";
+                return Err(format!("{part:?} is not understood; there are {known}"));
+            }
+        }
+    }
+    Ok(disk)
+}
+
 /// A SHA-256 in hexadecimal, made lower-case.
 pub(crate) fn sha256(text: &str) -> Result<String, String> {
     let digest = text.trim().trim_start_matches("sha256:").to_ascii_lowercase();
@@ -82,6 +105,18 @@ pub(crate) fn sha256(text: &str) -> Result<String, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn disks() {
+        let read = disk("xvdb,size=10G,pool=fast,image=data,ro,keep").expect("a disk");
+        assert_eq!((read.name.as_str(), read.size_bytes), ("xvdb", 10 << 30));
+        assert_eq!((read.pool.as_str(), read.image.as_str()), ("fast", "data"));
+        assert!(read.read_only && read.keep);
+        assert_eq!(disk("size=1G").expect("a disk without a name").name, "");
+        for bad in ["xvdb,xvdc", "size=", "size=x", "xvda,image=", "xvda,rw", "xvda,size"] {
+            assert!(disk(bad).is_err(), "{bad}");
+        }
+    }
 
     #[test]
     fn sizes() {

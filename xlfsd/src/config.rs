@@ -56,6 +56,8 @@ pub struct Config {
     pub events: EventsConfig,
     pub tasks: TasksConfig,
     pub console: ConsoleConfig,
+    /// None: one folder below the state folder.
+    pub pools: Option<Vec<PoolConfig>>,
 }
 
 impl Default for Config {
@@ -71,6 +73,7 @@ impl Default for Config {
             events: EventsConfig::default(),
             tasks: TasksConfig::default(),
             console: ConsoleConfig::default(),
+            pools: None,
         }
     }
 }
@@ -94,13 +97,14 @@ impl Default for ServerConfig {
 pub struct ImagesConfig {
     pub kernel_max: ByteSize,
     pub ramdisk_max: ByteSize,
+    pub disk_max: ByteSize,
     pub imports: usize,
 }
 
 impl Default for ImagesConfig {
     fn default() -> Self {
-        let ImageLimits { kernel, ramdisk, imports } = ImageLimits::default();
-        Self { kernel_max: kernel, ramdisk_max: ramdisk, imports }
+        let ImageLimits { kernel, ramdisk, disk, imports } = ImageLimits::default();
+        Self { kernel_max: kernel, ramdisk_max: ramdisk, disk_max: disk, imports }
     }
 }
 
@@ -178,6 +182,7 @@ impl Config {
             ("server.calls_per_connection", u64::from(self.server.calls_per_connection)),
             ("images.kernel_max", self.images.kernel_max.0),
             ("images.ramdisk_max", self.images.ramdisk_max.0),
+            ("images.disk_max", self.images.disk_max.0),
             ("images.imports", self.images.imports as u64),
             ("events.keep", self.events.keep as u64),
             ("events.keep_bytes", self.events.keep_bytes.0),
@@ -200,7 +205,12 @@ impl Config {
                 &format!("{} must be an absolute path", path.display()),
             ));
         }
-        Ok(())
+        PoolConfig::check(&self.pools())
+    }
+
+    /// Where volumes are kept; the first is where one goes that names no pool.
+    pub fn pools(&self) -> Vec<PoolConfig> {
+        self.pools.clone().unwrap_or_else(|| PoolConfig::default_pools(&self.state_dir))
     }
 
     pub fn server_limits(&self) -> ServerLimits {
@@ -211,8 +221,8 @@ impl Config {
     }
 
     pub fn image_limits(&self) -> ImageLimits {
-        let ImagesConfig { kernel_max, ramdisk_max, imports } = self.images;
-        ImageLimits { kernel: kernel_max, ramdisk: ramdisk_max, imports }
+        let ImagesConfig { kernel_max, ramdisk_max, disk_max, imports } = self.images;
+        ImageLimits { kernel: kernel_max, ramdisk: ramdisk_max, disk: disk_max, imports }
     }
 
     pub fn event_limits(&self) -> EventLimits {

@@ -14,8 +14,9 @@ use xlfsd::api::{self, Services, Socket};
 use xlfsd::base::Base;
 use xlfsd::config::{Args, Config};
 use xlfsd::domain::{Guests, Setup};
-use xlfsd::host::{Gate, HostFacts, Reach, WorkerKernels};
+use xlfsd::host::{Gate, HostFacts, PoolDisks, Reach, WorkerKernels};
 use xlfsd::problem::{Problem, ProblemKind};
+use xlfsd::storage::Pools;
 
 /// Requests are short, and what takes long has threads of its own: a second
 /// worker would cost each request more wake-ups than it saves waiting.
@@ -75,9 +76,11 @@ async fn run(config: &Config) -> Result<(), Problem> {
     let kernels = Arc::new(kernels);
     base.images.set_inspector(kernels.clone());
     let reach: Arc<dyn Reach> = Arc::new(Gate::new(kernels));
+    let pools = Pools::open(&config.pools(), &base.events);
     let guests = Guests::open(Setup {
         base: base.clone(),
         reach: reach.clone(),
+        disks: Arc::new(PoolDisks::new(pools, base.images.clone())),
         state_dir: config.state_dir.clone(),
     })?;
     let mut services = Services::new(&base, stopping.clone());

@@ -33,6 +33,16 @@ pub struct Domain {
     pub task_id: Option<String>,
     pub problems: Vec<String>,
     pub console: Option<ConsoleStats>,
+    pub disks: Vec<Disk>,
+}
+
+/// A disk of a guest.
+#[derive(Debug, Clone, Deserialize)]
+#[expect(missing_docs, reason = "the fields are those of docs/cli.md")]
+pub struct Disk {
+    pub name: String,
+    pub size_bytes: u64,
+    pub read_only: bool,
 }
 
 /// What may be done to a guest now.

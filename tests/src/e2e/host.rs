@@ -44,9 +44,10 @@ impl Host {
                 format!("{TEMPLATES}/minimal/template.toml"),
             )
             .file(source("tests/e2e/form.toml"), format!("{OWN_TEMPLATES}/form/template.toml"))
-            .file(source("tests/e2e/tiny.toml"), format!("{OWN_TEMPLATES}/tiny/template.toml"));
+            .file(source("tests/e2e/tiny.toml"), format!("{OWN_TEMPLATES}/tiny/template.toml"))
+            .file(source("tests/e2e/disks.toml"), format!("{OWN_TEMPLATES}/disks/template.toml"));
         config.machine = Machine { memory: 3968, dom0_memory: 1536, ..Machine::default() };
-        config.guest = Some(GuestFiles::default());
+        config.guest = Some(GuestFiles { devices: true, ..GuestFiles::default() });
         config.boot_deadline = Duration::from_secs(600);
         config.deadline = Duration::from_secs(2 * 3600);
         config.command_deadline = Duration::from_secs(600);
@@ -59,6 +60,7 @@ impl Host {
         host.start_daemon()?;
         host.import("/guest/vmlinuz", "kernel", "minimal-kernel")?;
         host.import("/guest/initramfs", "ramdisk", "minimal-ramdisk")?;
+        host.import("/guest/initramfs-devices", "ramdisk", "devices-ramdisk")?;
         host.warm_up()?;
         Ok(host)
     }

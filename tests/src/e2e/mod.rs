@@ -16,6 +16,7 @@ mod consoles;
 mod crash;
 mod daemon;
 mod destroy;
+mod disks;
 mod kernels;
 mod lifecycle;
 mod lifetime;
@@ -65,6 +66,18 @@ pub enum ScenarioError {
         /// What is wrong with it.
         #[source]
         source: serde_json::Error,
+    },
+    /// A file system could not be made.
+    #[error("no image of a disk")]
+    Ext4(#[from] crate::ext4::Ext4Error),
+    /// Something on the machine that runs the lab.
+    #[error("cannot {doing}")]
+    Here {
+        /// What was being done.
+        doing: &'static str,
+        /// The system's reason.
+        #[source]
+        source: std::io::Error,
     },
     /// Something is not as promised.
     #[error("expected {expected}, observed {observed}")]
@@ -145,6 +158,8 @@ pub const SCENARIOS: &[Scenario] = &[
     refusals::UNMANAGED,
     consoles::CONSOLES,
     consoles::FLOOD,
+    disks::DISKS,
+    disks::NO_DISKS,
     third_party::SCENARIO,
     daemon::XENSTORED,
 ];

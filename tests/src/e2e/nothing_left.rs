@@ -57,6 +57,11 @@ fn left(now: &Look, clean: &Look, names: &[String]) -> Vec<String> {
     if !now.nodes.is_empty() {
         left.push(format!("xenstore has {:?}", now.nodes));
     }
+    for (what, now, clean) in
+        [("loop device", &now.loops, &clean.loops), ("volume", &now.volumes, &clean.volumes)]
+    {
+        left.extend(beyond(now, clean).into_iter().map(|one| format!("{what} {one}")));
+    }
     if now.free_kib + SLACK_KIB < clean.free_kib {
         let (was, is) = (clean.free_kib, now.free_kib);
         left.push(format!("of {was} KiB of free memory, {is} KiB are free"));
@@ -104,6 +109,8 @@ mod tests {
             free_kib: 100_000,
             nodes: Vec::new(),
             event_channels: 2,
+            loops: vec!["loop0 of /else".into()],
+            volumes: Vec::new(),
             daemon: Some(Daemon { descriptors, foreign: Vec::new() }),
         }
     }
@@ -123,6 +130,10 @@ mod tests {
         assert_eq!(found(Look { nodes: vec!["/xlfs/x".into()], ..clean() }), 1);
         assert_eq!(found(Look { free_kib: 98_000, ..clean() }), 1);
         assert_eq!(found(Look { event_channels: 3, ..clean() }), 1);
+        assert_eq!(found(Look { volumes: vec!["x.img".into()], ..clean() }), 1);
+        let mut now = clean();
+        now.loops.push("loop1 of /x".into());
+        assert_eq!(found(now), 1);
         let mut now = clean();
         if let Some(daemon) = &mut now.daemon {
             daemon.descriptors.push("socket:[2]".into());

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use clap::{Args, ValueEnum};
-use xlfs_proto::v1::{CreateDomainRequest, EndAction, EndPolicy};
+use xlfs_proto::v1::{CreateDomainRequest, DiskRequest, EndAction, EndPolicy};
 
 use super::Session;
 use super::change::{Verb, apply};
@@ -12,7 +12,7 @@ use crate::complete;
 use crate::errors::Failure;
 use crate::exit::Exit;
 use crate::output::text::plain;
-use crate::words::{Setting, memory_mib, setting};
+use crate::words::{Setting, disk, memory_mib, setting};
 
 /// Make a guest from a template, and start it.
 ///
@@ -38,6 +38,10 @@ pub(crate) struct Create {
     /// Virtual CPUs.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     vcpus: Option<u32>,
+    /// A disk, such as xvdb,size=10G,pool=fast or xvda,image=root,keep,ro; once
+    /// for each. One with the name of a template's disk changes that one.
+    #[arg(long = "disk", value_name = "DISK", value_parser = disk)]
+    disks: Vec<DiskRequest>,
     /// When it powers itself off: destroy, restart or preserve.
     #[arg(long, value_name = "ACTION", value_enum, hide_possible_values = true)]
     on_poweroff: Option<Action>,
@@ -77,6 +81,7 @@ impl Create {
             memory_mib: self.memory,
             vcpus: self.vcpus,
             end_policy: end_policy(self.on_poweroff, self.on_reboot, self.on_crash),
+            disks: self.disks,
             no_start: self.no_start,
             paused: self.paused,
             dry_run: self.change.dry_run,

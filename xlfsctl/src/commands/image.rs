@@ -1,4 +1,4 @@
-//! `image`: the store of kernels and ramdisks.
+//! `image`: the store of kernels, ramdisks and disks.
 
 mod import;
 
@@ -15,7 +15,7 @@ use crate::output::text::plain;
 use crate::output::view::image::{DeletedView, ImageView, ImagesView, kind_word};
 use crate::output::{Output, failure, time};
 
-/// Kernels and ramdisks: import, list, show, delete.
+/// Kernels, ramdisks and disks: import, list, show, delete.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Image {
     Import(import::Import),

@@ -1,8 +1,9 @@
 //! `show`: everything about one guest.
 
 use clap::Args;
-use xlfs_proto::v1::{Domain, EndPolicy, GetDomainRequest, OperationStatus};
+use xlfs_proto::v1::{Disk, Domain, EndPolicy, GetDomainRequest, OperationStatus};
 
+use super::image::size;
 use super::{Session, answer};
 use crate::complete;
 use crate::errors::{Context as _, Failure};
@@ -52,6 +53,7 @@ pub(crate) fn facts(domain: &Domain, output: &Output) -> String {
     let cpu_time = domain.cpu_time.as_ref().map(|span| time::span(time::std_span(span)));
     let used = cpu_time.map(|span| format!(", {span} of CPU time used")).unwrap_or_default();
     facts.fact("vCPUs", format!("{}{used}", domain.vcpus));
+    facts.many("Disks", domain.disks.iter().map(disk));
     facts.fact("Template", &domain.template);
     let mut parameters: Vec<_> = domain.parameters.iter().collect();
     parameters.sort();
@@ -91,6 +93,19 @@ pub(crate) fn facts(domain: &Domain, output: &Output) -> String {
     facts.fact("Can now", allowed.join(", "));
     facts.many("Cannot now", refusals(&domain.operations));
     facts.into_text()
+}
+
+/// `xvda: 2.0 GiB, web-xvda in default, read-only`
+fn disk(disk: &Disk) -> String {
+    let mut text =
+        format!("{}: {}, {} in {}", disk.name, size(disk.size_bytes), disk.volume, disk.pool);
+    if disk.read_only {
+        text.push_str(", read-only");
+    }
+    if disk.keep {
+        text.push_str(", kept");
+    }
+    text
 }
 
 /// What cannot be done, a line for each reason.

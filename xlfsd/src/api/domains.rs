@@ -5,13 +5,15 @@ use std::time::Duration;
 use tonic::{Request, Response, Status};
 use xlfs_proto::v1::domain_service_server::DomainService;
 use xlfs_proto::v1::{
-    CreateDomainRequest, DeleteDomainRequest, DestroyDomainRequest, Domain, DomainState, EndAction,
-    GetDomainRequest, ListDomainsRequest, ListDomainsResponse, OperationReply, PauseDomainRequest,
-    RebootDomainRequest, ShutdownDomainRequest, StartDomainRequest, UnpauseDomainRequest,
-    WaitDomainRequest,
+    self as pb, CreateDomainRequest, DeleteDomainRequest, DestroyDomainRequest, Domain,
+    DomainState, EndAction, GetDomainRequest, ListDomainsRequest, ListDomainsResponse,
+    OperationReply, PauseDomainRequest, RebootDomainRequest, ShutdownDomainRequest,
+    StartDomainRequest, UnpauseDomainRequest, WaitDomainRequest,
 };
 
-use crate::domain::{Accepted, CreateRequest, Guests, PolicyChange, SHUTDOWN, WaitRequest};
+use crate::domain::{
+    Accepted, CreateRequest, DiskName, DiskRequest, Guests, PolicyChange, SHUTDOWN, WaitRequest,
+};
 use crate::problem::Problem;
 use crate::template;
 
@@ -62,6 +64,24 @@ fn action(number: i32) -> Result<Option<template::EndAction>, Problem> {
     }
 }
 
+/// What is empty or 0 is not asked for.
+fn disk(disk: pb::DiskRequest) -> Result<DiskRequest, Problem> {
+    let filled = |text: String| (!text.is_empty()).then_some(text);
+    let name = filled(disk.name).map(|name| name.parse::<DiskName>()).transpose();
+    let name = name.map_err(|error| {
+        Problem::invalid_field("BAD_DISK_NAME", "disks.name", &error.to_string())
+            .hint("Disks are named as the guest's kernel names them.")
+    })?;
+    Ok(DiskRequest {
+        name,
+        size: (disk.size_bytes > 0).then_some(disk.size_bytes),
+        image: filled(disk.image),
+        pool: filled(disk.pool),
+        read_only: disk.read_only,
+        keep: disk.keep,
+    })
+}
+
 #[tonic::async_trait]
 impl DomainService for Domains {
     async fn list_domains(
@@ -102,6 +122,7 @@ impl DomainService for Domains {
             memory_mib: request.memory_mib,
             vcpus: request.vcpus,
             policy,
+            disks: request.disks.into_iter().map(disk).collect::<Result<_, _>>()?,
             start: !request.no_start,
             paused: request.paused,
             dry_run,

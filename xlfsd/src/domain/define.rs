@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
+use super::devices;
 use super::guest::Guest;
 use super::name;
 use super::operations::{Accepted, Guests, busy, dry};
@@ -19,7 +20,7 @@ impl Guests {
     pub async fn create(&self, request: CreateRequest) -> Result<Accepted, Problem> {
         let (record, _holds) = self.define(&request)?;
         let goal = Goal::Defined { start: request.start, paused: request.paused };
-        let steps = plan(World { domain: false, ended: false }, goal);
+        let steps = plan(World::of(&record, None), goal);
         let host = if request.start { Some(self.shared.reach.reach().await?) } else { None };
         if let Some(host) = &host {
             host.ledger
@@ -75,6 +76,14 @@ impl Guests {
                 format!("must be from 1 to {}", template.resources.vcpus_max),
             ));
         }
+        let (disks, disk_images) =
+            devices::disks(
+            &request.name,
+            &request.disks,
+            self.images(),
+            &*self.shared.disks,
+            &mut wrong,
+        )?;
         let Some(parameters) = parameters.filter(|_| wrong.is_empty()) else {
             let many = if wrong.len() == 1 { "one field is" } else { "some fields are" };
             let first = wrong.first().map(|f| format!("{}: {}", f.field, f.description));
@@ -123,7 +132,8 @@ impl Guests {
             policy: request.policy.apply(template.end_policy),
             parameters: parameters.shown(),
             last_end: None,
+            disks,
         };
-        Ok((record, std::iter::once(kernel).chain(ramdisk).collect()))
+        Ok((record, std::iter::once(kernel).chain(ramdisk).chain(disk_images).collect()))
     }
 }

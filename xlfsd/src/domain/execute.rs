@@ -25,8 +25,16 @@ pub(super) async fn execute(run: &mut Run, steps: &[Step]) -> Result<(), Problem
 
 async fn one(run: &mut Run, index: usize, step: &Step) -> Result<(), Problem> {
     // Ends are not to be cancelled: half an end helps nobody.
-    let may_stop =
-        !matches!(step, Step::DetachConsole | Step::DestroyDomain | Step::Withdraw | Step::Forget);
+    let may_stop = !matches!(
+        step,
+        Step::DetachConsole
+            | Step::StopDomain
+            | Step::DetachDisks
+            | Step::DestroyDomain
+            | Step::Withdraw
+            | Step::RemoveVolumes
+            | Step::Forget
+    );
     if may_stop && run.cancel.is_cancelled() {
         return Err(cancelled());
     }

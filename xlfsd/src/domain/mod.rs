@@ -20,6 +20,7 @@
 //! - Domains that others made are listed, never touched.
 
 mod define;
+mod devices;
 mod execute;
 mod guest;
 mod name;
@@ -37,8 +38,9 @@ mod table;
 mod view;
 mod work;
 
+pub use devices::{DiskName, DiskRecord, NotADiskName, VolumeRecipe};
 pub use guest::Guest;
 pub use operations::{Accepted, Guests, SHUTDOWN, Setup};
 pub use record::{GuestRecord, Records};
-pub use request::{CreateRequest, PolicyChange, WaitRequest};
+pub use request::{CreateRequest, DiskRequest, PolicyChange, WaitRequest};
 pub use view::Listing;

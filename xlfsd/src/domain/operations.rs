@@ -16,7 +16,7 @@ use super::work::kind;
 use crate::api::ConsoleDirectory;
 use crate::base::Base;
 use crate::console::ConsoleHub;
-use crate::host::Reach;
+use crate::host::{Disks, Reach};
 use crate::image::{Digest, ImageStore, ImageUsers};
 use crate::problem::Problem;
 use crate::task::PlannedStep;
@@ -43,6 +43,7 @@ pub struct Accepted {
 pub struct Setup {
     pub base: Arc<Base>,
     pub reach: Arc<dyn Reach>,
+    pub disks: Arc<dyn Disks>,
     pub state_dir: PathBuf,
 }
 
@@ -56,6 +57,7 @@ pub struct Guests {
 pub(super) struct Shared {
     pub base: Arc<Base>,
     pub reach: Arc<dyn Reach>,
+    pub disks: Arc<dyn Disks>,
     pub records: Records,
     pub table: Table,
 }
@@ -67,7 +69,7 @@ impl Guests {
     /// Reads the records. Nothing is done about them yet: see
     /// [`Guests::recover`](super::recover).
     pub fn open(setup: Setup) -> Result<Self, Problem> {
-        let Setup { base, reach, state_dir } = setup;
+        let Setup { base, reach, disks, state_dir } = setup;
         let (records, found) =
             Records::open(state_dir.join("guests"), &state_dir.join("quarantine"), &base.events)
                 .map_err(|error| {
@@ -79,7 +81,7 @@ impl Guests {
             let hub = base.consoles.hub(record.uuid, &record.name)?;
             table.insert(Arc::new(Guest::new(record, hub)))?;
         }
-        let shared = Arc::new(Shared { base, reach, records, table });
+        let shared = Arc::new(Shared { base, reach, disks, records, table });
         shared.base.images.set_users(Arc::new(Users(Arc::downgrade(&shared))));
         Ok(Self { shared })
     }
@@ -215,10 +217,7 @@ impl Guests {
                 word(now)
             )));
         }
-        let world = World {
-            domain: domain.is_some(),
-            ended: domain.as_ref().is_some_and(|d| d.shutdown.is_some() || d.dying),
-        };
+        let world = World::of(&record, domain.as_ref());
         let steps = plan(world, ask.goal);
         if ask.operation == Operation::Start
             && let Some(host) = &host
@@ -338,9 +337,6 @@ impl ImageUsers for Users {
         let Some(shared) = self.0.upgrade() else { return Vec::new() };
         let guests = shared.table.all();
         let records = guests.iter().map(|guest| guest.record());
-        records
-            .filter(|r| r.kernel == *digest || r.ramdisk.as_ref() == Some(digest))
-            .map(|r| r.name)
-            .collect()
+        records.filter(|r| r.uses(digest)).map(|r| r.name).collect()
     }
 }

@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+use xlfs_xen::hypercall::DomainInfo;
+
+use super::record::GuestRecord;
 use super::steps::{Ask, Step};
 
 /// What an operation is to reach.
@@ -34,6 +37,19 @@ pub(super) struct World {
     pub domain: bool,
     /// That domain has ended by itself: there is nobody to ask to shut down.
     pub ended: bool,
+    /// The guest has disks.
+    pub disks: bool,
+}
+
+impl World {
+    /// What there is of a guest.
+    pub(super) fn of(record: &GuestRecord, domain: Option<&DomainInfo>) -> Self {
+        Self {
+            domain: domain.is_some(),
+            ended: domain.is_some_and(|domain| domain.shutdown.is_some() || domain.dying),
+            disks: !record.disks.is_empty(),
+        }
+    }
 }
 
 /// The steps from `world` to `goal`. Each is skipped when what it would do is
@@ -43,13 +59,16 @@ pub(super) fn plan(world: World, goal: Goal) -> Vec<Step> {
     match goal {
         Goal::Defined { start, paused } => {
             steps.push(Step::Define);
+            if world.disks {
+                steps.push(Step::MakeVolumes);
+            }
             if start {
-                build(&mut steps, paused);
+                build(&mut steps, world, paused);
             }
         }
         Goal::Running { paused } => {
             take_down(&mut steps, world);
-            build(&mut steps, paused);
+            build(&mut steps, world, paused);
         }
         Goal::Down { timeout, force } => {
             ask(&mut steps, world, Ask::Poweroff, timeout, force);
@@ -58,15 +77,18 @@ pub(super) fn plan(world: World, goal: Goal) -> Vec<Step> {
         Goal::Rebooted { timeout } => {
             ask(&mut steps, world, Ask::Reboot, timeout, false);
             take_down(&mut steps, world);
-            build(&mut steps, false);
+            build(&mut steps, world, false);
         }
         Goal::Restarted => {
             take_down(&mut steps, world);
-            build(&mut steps, false);
+            build(&mut steps, world, false);
         }
         Goal::Gone => take_down(&mut steps, world),
         Goal::Forgotten => {
             take_down(&mut steps, world);
+            if world.disks {
+                steps.push(Step::RemoveVolumes);
+            }
             steps.push(Step::Forget);
         }
         Goal::Paused => steps.push(Step::Pause),
@@ -75,10 +97,12 @@ pub(super) fn plan(world: World, goal: Goal) -> Vec<Step> {
     steps
 }
 
-fn build(steps: &mut Vec<Step>, paused: bool) {
+fn build(steps: &mut Vec<Step>, world: World, paused: bool) {
+    steps.extend([Step::ReserveMemory, Step::PrepareKernel]);
+    if world.disks {
+        steps.push(Step::AttachDisks);
+    }
     steps.extend([
-        Step::ReserveMemory,
-        Step::PrepareKernel,
         Step::CreateDomain,
         Step::PopulateMemory,
         Step::LoadKernel,
@@ -99,7 +123,15 @@ fn ask(steps: &mut Vec<Step>, world: World, ask: Ask, timeout: Duration, force: 
 
 fn take_down(steps: &mut Vec<Step>, world: World) {
     if world.domain {
-        steps.extend([Step::DetachConsole, Step::DestroyDomain, Step::Withdraw]);
+        steps.push(Step::DetachConsole);
+        // A back end holds on to the domain's memory: it goes first.
+        if world.disks {
+            steps.extend([Step::StopDomain, Step::DetachDisks]);
+        }
+        steps.extend([Step::DestroyDomain, Step::Withdraw]);
+    } else if world.disks {
+        // What a domain that vanished has left.
+        steps.push(Step::DetachDisks);
     }
 }
 
@@ -107,9 +139,9 @@ fn take_down(steps: &mut Vec<Step>, world: World) {
 mod tests {
     use super::*;
 
-    const NONE: World = World { domain: false, ended: false };
-    const RUNS: World = World { domain: true, ended: false };
-    const ENDED: World = World { domain: true, ended: true };
+    const NONE: World = World { domain: false, ended: false, disks: false };
+    const RUNS: World = World { domain: true, ..NONE };
+    const ENDED: World = World { ended: true, ..RUNS };
     const TIMEOUT: Duration = Duration::from_secs(1);
 
     fn names(world: World, goal: Goal) -> Vec<&'static str> {
@@ -156,6 +188,21 @@ mod tests {
         assert!(at("withdraw-nodes") < at("reserve-memory"));
     }
 
+    #[test]
+    fn disks_are_there_before_the_domain_and_go_before_it() {
+        let steps =
+            names(World { disks: true, ..NONE }, Goal::Defined { start: true, paused: false });
+        let at = |name| steps.iter().position(|s| *s == name).unwrap();
+        assert!(at("define-guest") < at("make-volumes"));
+        assert!(at("attach-disks") < at("create-domain"));
+        let steps = names(World { disks: true, ..RUNS }, Goal::Forgotten);
+        let at = |name| steps.iter().position(|s| *s == name).unwrap();
+        assert!(at("stop-domain") < at("detach-disks"));
+        assert!(at("detach-disks") < at("destroy-domain"));
+        assert!(at("withdraw-nodes") < at("remove-volumes"));
+        assert!(at("remove-volumes") < at("forget-guest"));
+    }
+
     /// Plans are the same for the same input, and no step comes twice.
     #[test]
     fn no_step_comes_twice() {
@@ -169,7 +216,8 @@ mod tests {
             Goal::Forgotten,
         ];
         for goal in goals {
-            for world in [NONE, RUNS, ENDED] {
+            let with_disks = [NONE, RUNS, ENDED].map(|world| World { disks: true, ..world });
+            for world in [NONE, RUNS, ENDED].into_iter().chain(with_disks) {
                 let steps = names(world, goal);
                 let mut unique = steps.clone();
                 unique.sort_unstable();

@@ -8,6 +8,7 @@ use std::time::{Duration, SystemTime};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use super::devices::DiskRecord;
 use crate::durable::{self, FileError, UNFINISHED};
 use crate::event::EventBus;
 use crate::image::Digest;
@@ -71,6 +72,8 @@ pub struct GuestRecord {
     pub parameters: BTreeMap<String, String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_end: Option<LastEnd>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub disks: Vec<DiskRecord>,
 }
 
 impl GuestRecord {
@@ -79,6 +82,14 @@ impl GuestRecord {
     /// Pages of 4 KiB.
     pub fn pages(&self) -> u64 {
         self.memory_mib << 8
+    }
+
+    /// Whether it would miss an image. A disk's is copied when the guest is made.
+    pub fn uses(&self, image: &Digest) -> bool {
+        let copying = self.work == Some(Work::Create);
+        self.kernel == *image
+            || self.ramdisk.as_ref() == Some(image)
+            || copying && self.disks.iter().any(|disk| disk.volume.image.as_ref() == Some(image))
     }
 
     /// `guest web`, for errors and steps.

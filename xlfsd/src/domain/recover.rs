@@ -41,10 +41,7 @@ impl Guests {
         let Ok(turn) = guest.turn.clone().try_lock_owned() else { return Ok(()) };
         let domain = guest.find_domain(&*host.hypervisor)?;
         let record = guest.record();
-        let world = World {
-            domain: domain.is_some(),
-            ended: domain.as_ref().is_some_and(|d| d.shutdown.is_some() || d.dying),
-        };
+        let world = World::of(&record, domain.as_ref());
         let half_built = domain.as_ref().is_some_and(never_ran);
         let (goal, work) = match (record.work, &domain) {
             (Some(Work::Create), _) => (Goal::Forgotten, Work::Delete),

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use xlfs_proto::v1::DomainState;
 
+use super::devices::DiskName;
 use crate::template::EndPolicy;
 
 /// A new guest.
@@ -17,9 +18,25 @@ pub struct CreateRequest {
     pub vcpus: Option<u32>,
     /// Changes to the template's policy.
     pub policy: PolicyChange,
+    /// Beside the template's, or instead of one with the same name.
+    pub disks: Vec<DiskRequest>,
     pub start: bool,
     pub paused: bool,
     pub dry_run: bool,
+}
+
+/// A disk for a new guest.
+#[derive(Debug, Clone, Default)]
+pub struct DiskRequest {
+    /// The next free one if unset.
+    pub name: Option<DiskName>,
+    /// Bytes.
+    pub size: Option<u64>,
+    /// Alias or digest.
+    pub image: Option<String>,
+    pub pool: Option<String>,
+    pub read_only: bool,
+    pub keep: bool,
 }
 
 /// The parts of a policy that differ from the template's.

@@ -140,7 +140,7 @@ impl Guests {
             self.tell(guest, Some(host), DomainState::Running, end);
             return;
         }
-        let world = World { domain: fresh.is_some(), ended: true };
+        let world = World { ended: true, ..World::of(&record, fresh.as_ref()) };
         let (goal, work) = match verdict {
             Verdict::Restart => (Goal::Restarted, Work::Restart),
             _ => (Goal::Gone, Work::Cleanup),

@@ -7,6 +7,7 @@ use prost_types::Timestamp;
 use xlfs_proto::v1 as pb;
 use xlfs_xen::hypercall::DomainInfo;
 
+use super::devices::DiskRecord;
 use super::guest::Guest;
 use super::operations::Guests;
 use super::record::time_of;
@@ -117,6 +118,7 @@ impl Guests {
             operations: operations(now),
             task_id: current.map(|current| current.task).unwrap_or_default(),
             problems,
+            disks: record.disks.iter().map(disk).collect(),
             console: Some(guest.console().stats()),
         }
     }
@@ -223,5 +225,18 @@ fn duration(ns: u64) -> prost_types::Duration {
     prost_types::Duration {
         seconds: i64::try_from(ns / 1_000_000_000).unwrap_or(i64::MAX),
         nanos: (ns % 1_000_000_000) as i32,
+    }
+}
+
+fn disk(disk: &DiskRecord) -> pb::Disk {
+    pb::Disk {
+        name: disk.name.to_string(),
+        volume: disk.volume.name.clone(),
+        volume_uuid: disk.volume.uuid.to_string(),
+        pool: disk.volume.pool.clone(),
+        size_bytes: disk.volume.size,
+        read_only: disk.read_only,
+        keep: disk.keep,
+        image_digest: disk.volume.image.map(|digest| digest.to_string()).unwrap_or_default(),
     }
 }

@@ -74,7 +74,13 @@ impl Guests {
             Some(work) => self.note(&guest, |record| record.work = Some(work)),
             None => Ok(()),
         };
-        let mut run = Run::new(guest.clone(), self.shared.records.clone(), host.clone(), task);
+        let mut run = Run::new(
+            guest.clone(),
+            self.shared.records.clone(),
+            host.clone(),
+            self.shared.disks.clone(),
+            task,
+        );
         let result = match noted {
             Ok(()) => execute(&mut run, steps).await,
             Err(problem) => Err(problem),

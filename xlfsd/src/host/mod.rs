@@ -8,6 +8,7 @@
 //! one whose xenstored is not up yet, is no reason not to start: the daemon
 //! serves what it can, and asks again with each call.
 
+mod disks;
 mod info;
 mod kernels;
 mod ledger;
@@ -20,6 +21,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 use xlfs_xen::builder::{BuildError, Built, Layout, P2m, Sources};
 use xlfs_xen::hypercall::{
@@ -29,9 +31,11 @@ use xlfs_xen::kernel::KernelPlan;
 use xlfs_xen::xenstore;
 
 use crate::console::ConsoleHub;
+use crate::domain::VolumeRecipe;
 use crate::image::Digest;
 use crate::problem::Problem;
 
+pub use disks::PoolDisks;
 pub use info::HostFacts;
 pub use kernels::WorkerKernels;
 pub use ledger::{Ledger, Reservation};
@@ -116,6 +120,53 @@ pub struct StoreCounts {
     pub operations: u64,
     pub waits: u64,
     pub transactions: u64,
+}
+
+/// A block device of Dom0, as xenstore's `physical-device` has it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct BlockNumber {
+    pub major: u32,
+    pub minor: u32,
+}
+
+impl std::fmt::Display for BlockNumber {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{:x}:{:x}", self.major, self.minor)
+    }
+}
+
+/// A volume to be made for a guest.
+#[derive(Debug, Clone)]
+pub struct VolumePlan {
+    pub guest: Uuid,
+    pub recipe: VolumeRecipe,
+}
+
+/// The volumes behind the guests' disks. Needs no Xen. Each call is fine when
+/// what it asks for is so already.
+#[async_trait]
+pub trait Disks: Send + Sync + std::fmt::Debug {
+    /// Makes a volume. Given up soon after `cancel`; nothing is left then.
+    async fn make(&self, volume: VolumePlan, cancel: CancellationToken) -> Result<(), Problem>;
+    /// Removes a volume and all that it holds.
+    async fn remove(&self, pool: &str, volume: Uuid) -> Result<(), Problem>;
+    /// Whether there is such a pool, and it can be used.
+    fn check(&self, pool: &str) -> Result<(), Problem>;
+    /// Makes a block device of Dom0 of it, for one guest; for several only when
+    /// all of them read.
+    async fn attach(&self, volume: VolumeUse) -> Result<BlockNumber, Problem>;
+    /// Lets go of the guest's device; a back end that still has it open keeps it
+    /// until it closes it.
+    async fn detach(&self, volume: VolumeUse) -> Result<(), Problem>;
+}
+
+/// A volume that a guest uses.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VolumeUse {
+    pub pool: String,
+    pub uuid: Uuid,
+    pub guest: Uuid,
+    pub read_only: bool,
 }
 
 /// Where a domain's console is.

@@ -2,7 +2,7 @@
 //! flushed, given its name, and only then put on record.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::Write;
+use std::io::{Seek, SeekFrom, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -15,6 +15,9 @@ use super::record::{check_alias, note};
 use super::{Digest, ImageKind, ImageRecord, ImageStore};
 use crate::durable::{FileError, UNFINISHED};
 use crate::problem::{FieldProblem, Problem, ProblemKind};
+
+/// The pieces that are looked at for zeros, in bytes: a file system's block.
+const HOLE: usize = 4096;
 
 /// What is known before the content comes.
 #[derive(Debug, Clone)]
@@ -111,7 +114,7 @@ impl Import {
             content.hasher.update(chunk.as_ref());
             content.size = size;
             if let Some((file, path)) = &mut content.file {
-                file.write_all(chunk.as_ref()).map_err(FileError::at("write", path))?;
+                write_sparse(file, chunk.as_ref()).map_err(FileError::at("write", path))?;
             }
             Ok(content)
         });
@@ -125,7 +128,8 @@ impl Import {
             return Err(Problem::internal("the import has failed already"));
         };
         if content.size == 0 {
-            return Err(Problem::invalid_field("EMPTY_IMAGE", "chunk", "the image is empty"));
+            return Err(Problem::invalid_field("EMPTY_IMAGE", "chunk", "the image is empty")
+                .hint("Nothing was sent: see whether the file was copied whole."));
         }
         let digest = Digest::new(std::mem::take(&mut content.hasher).finalize().into());
         if let Some(expected) = self.header.expected_digest.filter(|expected| *expected != digest) {
@@ -183,8 +187,11 @@ impl ImageStore {
         summary: String,
     ) -> Result<Imported, Problem> {
         if let Some((file, path)) = &content.file {
+            // A hole at the end was skipped, and is not part of the file yet.
+            let sized = file.set_len(content.size);
             // The long wait for the disk comes before the lock.
-            let flushed = file.sync_all().map_err(FileError::at("flush", path));
+            let flushed =
+                sized.and_then(|()| file.sync_all()).map_err(FileError::at("flush", path));
             flushed.map_err(|error| storage_problem(&error))?;
         }
         let mut state = self.shared.state.lock();
@@ -246,6 +253,19 @@ impl ImageStore {
         self.tell(&record, false);
         Ok(Imported { record, changed })
     }
+}
+
+/// Writes a part where the last one ended. Zeros become holes: most of a disk's
+/// image is empty, and need not be stored or copied.
+fn write_sparse(file: &mut File, part: &[u8]) -> std::io::Result<()> {
+    for piece in part.chunks(HOLE) {
+        if piece.iter().all(|byte| *byte == 0) {
+            file.seek(SeekFrom::Current(piece.len() as i64))?;
+        } else {
+            file.write_all(piece)?;
+        }
+    }
+    Ok(())
 }
 
 fn storage_problem(error: &FileError) -> Problem {

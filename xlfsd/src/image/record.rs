@@ -20,6 +20,8 @@ pub(super) const MAX_NOTE: usize = 500;
 pub enum ImageKind {
     Kernel,
     Ramdisk,
+    /// The raw content of a disk.
+    Disk,
 }
 
 impl ImageKind {
@@ -27,6 +29,7 @@ impl ImageKind {
         match self {
             Self::Kernel => "kernel",
             Self::Ramdisk => "ramdisk",
+            Self::Disk => "disk",
         }
     }
 }
@@ -38,10 +41,11 @@ impl TryFrom<pb::ImageKind> for ImageKind {
         match kind {
             pb::ImageKind::Kernel => Ok(Self::Kernel),
             pb::ImageKind::Ramdisk => Ok(Self::Ramdisk),
+            pb::ImageKind::Disk => Ok(Self::Disk),
             pb::ImageKind::Unspecified => Err(Problem::invalid_field(
                 "BAD_IMAGE_KIND",
                 "header.kind",
-                "say whether the image is a kernel or a ramdisk",
+                "say whether the image is a kernel, a ramdisk or a disk",
             )),
         }
     }
@@ -52,6 +56,7 @@ impl From<ImageKind> for pb::ImageKind {
         match kind {
             ImageKind::Kernel => Self::Kernel,
             ImageKind::Ramdisk => Self::Ramdisk,
+            ImageKind::Disk => Self::Disk,
         }
     }
 }

@@ -43,13 +43,19 @@ pub trait KernelInspector: Send + Sync {
 pub struct ImageLimits {
     pub kernel: ByteSize,
     pub ramdisk: ByteSize,
+    pub disk: ByteSize,
     /// Imports at the same time; the others wait.
     pub imports: usize,
 }
 
 impl Default for ImageLimits {
     fn default() -> Self {
-        Self { kernel: ByteSize::mib(256), ramdisk: ByteSize::mib(512), imports: 4 }
+        Self {
+            kernel: ByteSize::mib(256),
+            ramdisk: ByteSize::mib(512),
+            disk: ByteSize::mib(64 << 10),
+            imports: 4,
+        }
     }
 }
 
@@ -58,6 +64,7 @@ impl ImageLimits {
         match kind {
             ImageKind::Kernel => self.kernel,
             ImageKind::Ramdisk => self.ramdisk,
+            ImageKind::Disk => self.disk,
         }
     }
 }

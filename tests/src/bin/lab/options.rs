@@ -239,6 +239,7 @@ impl Boot {
             files: files.collect(),
             with_xl: self.xl,
             guest: (self.guest || !self.guest_form.is_empty()).then(|| GuestFiles {
+                devices: true,
                 initramfs: guest::Options::with_devices(),
                 kernel: self.guest,
                 elf: self.guest,

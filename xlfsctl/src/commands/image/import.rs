@@ -27,7 +27,7 @@ use crate::words::sha256;
 const CHUNK: usize = 256 * 1024;
 const REDRAW: Duration = Duration::from_millis(250);
 
-/// Take a kernel or a ramdisk into the image store.
+/// Take a kernel, a ramdisk or a disk into the image store.
 ///
 /// An image that is there already is not stored twice; it only gets the alias.
 #[derive(Debug, Args)]
@@ -54,6 +54,8 @@ pub(crate) struct Import {
 enum Kind {
     Kernel,
     Ramdisk,
+    /// The raw content of a disk: a file system, or a disk with partitions.
+    Disk,
 }
 
 impl Import {
@@ -64,6 +66,7 @@ impl Import {
         let kind = match self.kind {
             Kind::Kernel => ImageKind::Kernel,
             Kind::Ramdisk => ImageKind::Ramdisk,
+            Kind::Disk => ImageKind::Disk,
         };
         let origin = self.file.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let header = Header {
@@ -100,8 +103,9 @@ impl Import {
         let file = File::open(&self.file).map_err(|error| fail(&error))?;
         let about = file.metadata().map_err(|error| fail(&error))?;
         if about.is_dir() {
-            return Err(Failure::new(Exit::Invalid, "it is a folder")
-                .hint("name the kernel or ramdisk inside it"));
+            return Err(
+                Failure::new(Exit::Invalid, "it is a folder").hint("name the file inside it")
+            );
         }
         Ok((Box::new(file), about.is_file().then_some(about.len())))
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 use xlfs_proto::v1::{
-    ConsoleStats, Domain, DomainState, EndAction, EndPolicy, ListDomainsResponse, Operation,
+    ConsoleStats, Disk, Domain, DomainState, EndAction, EndPolicy, ListDomainsResponse, Operation,
     OperationStatus,
 };
 
@@ -44,6 +44,19 @@ pub(crate) struct DomainView {
     task_id: Option<String>,
     problems: Vec<String>,
     console: Option<ConsoleView>,
+    disks: Vec<DiskView>,
+}
+
+#[derive(Debug, Serialize)]
+pub(crate) struct DiskView {
+    name: String,
+    volume: String,
+    volume_uuid: String,
+    pool: String,
+    size_bytes: u64,
+    read_only: bool,
+    keep: bool,
+    image_digest: Option<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -104,6 +117,22 @@ impl From<&Domain> for DomainView {
             task_id: filled(&domain.task_id),
             problems: domain.problems.clone(),
             console: domain.console.as_ref().map(ConsoleView::from),
+            disks: domain.disks.iter().map(DiskView::from).collect(),
+        }
+    }
+}
+
+impl From<&Disk> for DiskView {
+    fn from(disk: &Disk) -> DiskView {
+        DiskView {
+            name: disk.name.clone(),
+            volume: disk.volume.clone(),
+            volume_uuid: disk.volume_uuid.clone(),
+            pool: disk.pool.clone(),
+            size_bytes: disk.size_bytes,
+            read_only: disk.read_only,
+            keep: disk.keep,
+            image_digest: filled(&disk.image_digest),
         }
     }
 }

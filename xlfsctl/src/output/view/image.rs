@@ -60,5 +60,6 @@ pub(crate) fn kind_word(kind: ImageKind) -> &'static str {
         ImageKind::Unspecified => "unknown",
         ImageKind::Kernel => "kernel",
         ImageKind::Ramdisk => "ramdisk",
+        ImageKind::Disk => "disk",
     }
 }

@@ -58,6 +58,16 @@ fn domain() -> v1::Domain {
         operations: vec![v1::OperationStatus { operation: 1, allowed: false, reason: text() }],
         task_id: text(),
         problems: vec![text()],
+        disks: vec![v1::Disk {
+            name: text(),
+            volume: text(),
+            volume_uuid: text(),
+            pool: text(),
+            size_bytes: 1,
+            read_only: true,
+            keep: true,
+            image_digest: text(),
+        }],
         console: Some(v1::ConsoleStats {
             bytes: 1,
             dropped: 1,

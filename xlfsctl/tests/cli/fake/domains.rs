@@ -55,6 +55,7 @@ pub(crate) fn domain(name: &str, state: DomainState) -> Domain {
             allowed(Operation::Console, runs, if runs { "" } else { "it does not run" }),
         ],
         task_id: String::new(),
+        disks: Vec::new(),
         problems: Vec::new(),
         console: Some(ConsoleStats {
             bytes: 48_213,

@@ -7,8 +7,10 @@
 //! | step | does | undo |
 //! |---|---|---|
 //! | define-guest | writes the guest's record | removes it |
+//! | make-volumes | makes the disks' volumes out of their images | removes them |
 //! | reserve-memory | promises memory in the ledger | gives it back |
 //! | prepare-kernel | has the kernel parsed, or finds its plan | - |
+//! | attach-disks | makes block devices of the volumes | lets go of them |
 //! | create-domain | makes an empty domain | destroys it |
 //! | populate-memory | gives it vCPUs and memory | (as create-domain) |
 //! | load-kernel | fills its memory | (as create-domain) |
@@ -18,11 +20,15 @@
 //! | ask-guest | asks to power off or reboot | withdraws the request |
 //! | await-end | waits until the guest has ended | - |
 //! | detach-console | drains the console, lets go of it | - |
+//! | stop-domain | stops the vCPUs of a domain that is to go | - |
+//! | detach-disks | takes the disks from the domain, lets go of the devices | - |
 //! | destroy-domain | takes the domain apart | - |
 //! | withdraw-nodes | removes its nodes | - |
+//! | remove-volumes | removes the volumes that are not to be kept | - |
 //! | forget-guest | removes record and console log | - |
 
 mod build;
+mod disks;
 mod end;
 mod run;
 
@@ -57,8 +63,10 @@ impl Ask {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Step {
     Define,
+    MakeVolumes,
     ReserveMemory,
     PrepareKernel,
+    AttachDisks,
     CreateDomain,
     PopulateMemory,
     LoadKernel,
@@ -69,8 +77,11 @@ pub(super) enum Step {
     AskGuest(Ask),
     AwaitEnd { timeout: Duration, force: bool },
     DetachConsole,
+    StopDomain,
+    DetachDisks,
     DestroyDomain,
     Withdraw,
+    RemoveVolumes,
     Forget,
 }
 
@@ -79,8 +90,10 @@ impl Step {
     pub(super) fn name(&self) -> &'static str {
         match self {
             Self::Define => "define-guest",
+            Self::MakeVolumes => "make-volumes",
             Self::ReserveMemory => "reserve-memory",
             Self::PrepareKernel => "prepare-kernel",
+            Self::AttachDisks => "attach-disks",
             Self::CreateDomain => "create-domain",
             Self::PopulateMemory => "populate-memory",
             Self::LoadKernel => "load-kernel",
@@ -91,8 +104,11 @@ impl Step {
             Self::AskGuest(_) => "ask-guest",
             Self::AwaitEnd { .. } => "await-end",
             Self::DetachConsole => "detach-console",
+            Self::StopDomain => "stop-domain",
+            Self::DetachDisks => "detach-disks",
             Self::DestroyDomain => "destroy-domain",
             Self::Withdraw => "withdraw-nodes",
+            Self::RemoveVolumes => "remove-volumes",
             Self::Forget => "forget-guest",
         }
     }
@@ -115,7 +131,17 @@ impl Step {
             Self::Define | Self::Forget => format!("guest {name}"),
             Self::Publish | Self::Withdraw => format!("xenstore nodes of {name}"),
             Self::AttachConsole | Self::DetachConsole => format!("console of {name}"),
-            Self::Unpause | Self::Pause | Self::DestroyDomain => format!("domain of {name}"),
+            Self::MakeVolumes | Self::RemoveVolumes => {
+                let volumes = record.disks.iter().map(|disk| disk.volume.name.as_str());
+                format!("volumes {}", volumes.collect::<Vec<_>>().join(", "))
+            }
+            Self::AttachDisks | Self::DetachDisks => {
+                let names = record.disks.iter().map(|disk| disk.name.to_string());
+                format!("disks {} of {name}", names.collect::<Vec<_>>().join(", "))
+            }
+            Self::Unpause | Self::Pause | Self::StopDomain | Self::DestroyDomain => {
+                format!("domain of {name}")
+            }
         };
         PlannedStep::new(self.name(), object)
     }
@@ -124,7 +150,7 @@ impl Step {
     pub(super) async fn done(&self, run: &mut Run) -> Result<bool, Problem> {
         match self {
             Self::Unpause => run.is_paused().map(|paused| !paused),
-            Self::Pause => run.is_paused(),
+            Self::Pause | Self::StopDomain => run.is_paused(),
             Self::DestroyDomain => run.find_domain().map(|domain| domain.is_none()),
             _ => Ok(false),
         }
@@ -134,6 +160,11 @@ impl Step {
     pub(super) async fn act(&self, run: &mut Run) -> Result<(), Problem> {
         match self {
             Self::Define => run.define(),
+            Self::MakeVolumes => run.make_volumes().await,
+            Self::AttachDisks => run.attach_disks().await,
+            Self::StopDomain => run.pause(),
+            Self::DetachDisks => run.detach_disks().await,
+            Self::RemoveVolumes => run.remove_volumes().await,
             Self::ReserveMemory => run.reserve_memory().await,
             Self::PrepareKernel => run.prepare_kernel().await,
             Self::CreateDomain => run.create_domain().await,
@@ -160,6 +191,8 @@ impl Step {
                 run.give_memory_back();
                 Ok(())
             }
+            Self::MakeVolumes => run.remove_volumes().await,
+            Self::AttachDisks => run.detach_disks().await,
             Self::CreateDomain => run.destroy_domain().await,
             Self::Publish => run.withdraw().await,
             Self::AttachConsole => run.detach_console().await,
@@ -171,8 +204,11 @@ impl Step {
             | Self::Pause
             | Self::AwaitEnd { .. }
             | Self::DetachConsole
+            | Self::StopDomain
+            | Self::DetachDisks
             | Self::DestroyDomain
             | Self::Withdraw
+            | Self::RemoveVolumes
             | Self::Forget => Ok(()),
         }
     }

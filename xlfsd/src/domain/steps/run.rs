@@ -8,8 +8,9 @@ use xlfs_xen::builder::{Built, Layout, P2m};
 use xlfs_xen::hypercall::{DomainId, DomainInfo, HypercallError};
 
 use crate::domain::guest::Guest;
+use crate::domain::nodes::vbd::Vbd;
 use crate::domain::record::{GuestRecord, Records};
-use crate::host::{Host, PreparedKernel, Reservation};
+use crate::host::{Disks, Host, PreparedKernel, Reservation};
 use crate::problem::Problem;
 use crate::task::TaskHandle;
 
@@ -20,6 +21,7 @@ pub(in crate::domain) struct Run {
     pub records: Records,
     /// Unset for plans that touch no domain.
     pub host: Option<Arc<Host>>,
+    pub disks: Arc<dyn Disks>,
     pub task: TaskHandle,
     pub cancel: CancellationToken,
     pub(super) reservation: Option<Reservation>,
@@ -28,6 +30,8 @@ pub(in crate::domain) struct Run {
     pub(super) layout: Option<Layout>,
     pub(super) p2m: Option<P2m>,
     pub(super) built: Option<Built>,
+    /// The disks, once they are block devices.
+    pub(super) vbds: Vec<Vbd>,
 }
 
 impl Run {
@@ -35,6 +39,7 @@ impl Run {
         guest: Arc<Guest>,
         records: Records,
         host: Option<Arc<Host>>,
+        disks: Arc<dyn Disks>,
         task: TaskHandle,
     ) -> Self {
         let cancel = task.cancel_token();
@@ -44,6 +49,7 @@ impl Run {
             record,
             records,
             host,
+            disks,
             task,
             cancel,
             reservation: None,
@@ -52,6 +58,7 @@ impl Run {
             layout: None,
             p2m: None,
             built: None,
+            vbds: Vec::new(),
         }
     }
 

@@ -16,7 +16,12 @@ fn store() -> (TempDir, ImageStore) {
 
 fn reopen(state: &TempDir) -> ImageStore {
     let events = EventBus::new(Numbering::starting_at(0), EventLimits::default());
-    let limits = ImageLimits { kernel: ByteSize(1000), ramdisk: ByteSize(2000), imports: 2 };
+    let limits = ImageLimits {
+        kernel: ByteSize(1000),
+        ramdisk: ByteSize(2000),
+        disk: ByteSize(1 << 20),
+        imports: 2,
+    };
     ImageStore::open_dir(state.path(), limits, events).unwrap()
 }
 
@@ -216,4 +221,25 @@ async fn the_inspector_describes_or_refuses_kernels() {
         // Ramdisks are nothing to the inspector: its assertion would fail.
         import(&store, header(ImageKind::Ramdisk, "r"), b"initramfs").await.unwrap();
     }
+}
+
+/// Zeros take no room, at the end and in the middle, and are there when read.
+#[tokio::test]
+async fn a_disk_is_stored_without_its_zeros() {
+    use std::os::unix::fs::MetadataExt;
+    let (_state, store) = store();
+    let mut content = vec![0; 512 << 10];
+    content[200 << 10..204 << 10].fill(5);
+    let mut import = store.import(header(ImageKind::Disk, "root")).await.unwrap();
+    for chunk in content.chunks(64 << 10) {
+        import.write(chunk.to_vec()).await.unwrap();
+    }
+    let record = import.finish().await.unwrap().record;
+    let mut file = store.open(&record.digest).unwrap();
+    let about = file.metadata().unwrap();
+    assert_eq!(about.len(), 512 << 10);
+    assert!(about.blocks() * 512 <= 64 << 10, "{} blocks", about.blocks());
+    let mut read = Vec::new();
+    std::io::Read::read_to_end(&mut file, &mut read).unwrap();
+    assert!(read == content);
 }

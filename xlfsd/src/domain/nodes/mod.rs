@@ -10,11 +10,14 @@
 //! What the daemon itself relies on stands under `/xlfs/<uuid>`, where only
 //! Dom0 writes (XSA-175).
 
+pub(super) mod vbd;
+
 use uuid::Uuid;
 use xlfs_xen::builder::Built;
 use xlfs_xen::hypercall::DomainId;
 use xlfs_xen::xenstore::Perm;
 
+use self::vbd::Vbd;
 use super::record::GuestRecord;
 use crate::host::{ConsolePlace, StoreOp};
 
@@ -41,7 +44,12 @@ pub(super) fn console_place(uuid: Uuid) -> String {
 }
 
 /// All changes that make a built domain known, the introduction last.
-pub(super) fn publish(record: &GuestRecord, domid: DomainId, built: &Built) -> Vec<StoreOp> {
+pub(super) fn publish(
+    record: &GuestRecord,
+    domid: DomainId,
+    built: &Built,
+    vbds: &[Vbd],
+) -> Vec<StoreOp> {
     let home = home(domid);
     let guest = domid.0;
     let kib = record.memory_mib << 10;
@@ -75,6 +83,7 @@ pub(super) fn publish(record: &GuestRecord, domid: DomainId, built: &Built) -> V
         ops.push(StoreOp::Write(path.clone(), Vec::new()));
         ops.push(StoreOp::Perms(path, vec![Perm::none(guest)]));
     }
+    ops.extend(vbds.iter().flat_map(|vbd| vbd::publish(domid, vbd)));
     let place = format!("{domid} {} {}", built.console_mfn, built.console_port);
     ops.push(StoreOp::Write(console_place(record.uuid), place.into_bytes()));
     ops.push(StoreOp::Introduce { domid, mfn: built.store_mfn, port: built.store_port });

@@ -1,0 +1,90 @@
+//! From the disks that a user asks for to the records of a guest's disks.
+
+use uuid::Uuid;
+
+use super::{DiskName, DiskRecord, VolumeRecipe};
+use crate::domain::request::DiskRequest;
+use crate::host::Disks;
+use crate::image::{ImageHold, ImageKind, ImageStore};
+use crate::problem::{FieldProblem, Problem};
+
+/// Disks that a guest can have.
+const MOST: usize = 64;
+/// The pool of a disk that names none.
+const POOL: &str = "default";
+/// Smallest volume, and the unit of all, in bytes.
+const UNIT: u64 = 1 << 20;
+
+/// The records for `wanted`, with the images held that they are made from.
+/// Fields that are wrong are added to `wrong`; a missing image is an error.
+pub(in crate::domain) fn disks(
+    guest: &str,
+    wanted: &[DiskRequest],
+    images: &ImageStore,
+    pools: &dyn Disks,
+    wrong: &mut Vec<FieldProblem>,
+) -> Result<(Vec<DiskRecord>, Vec<ImageHold>), Problem> {
+    let mut records: Vec<DiskRecord> = Vec::new();
+    let mut holds = Vec::new();
+    if wanted.len() > MOST {
+        wrong.push(FieldProblem::new("disks", format!("at most {MOST} disks")));
+        return Ok((records, holds));
+    }
+    let named = |name: DiskName| wanted.iter().filter_map(|d| d.name).any(|n| n.clashes(name));
+    let mut free = (0..).map(DiskName::whole).filter(|name| !named(*name));
+    for disk in wanted {
+        let Some(name) = disk.name.or_else(|| free.next()) else { continue };
+        let mut refuse = |what: String| {
+            wrong.push(FieldProblem::new("disks", format!("{name}: {what}")));
+        };
+        if let Some(other) = records.iter().find(|other| other.name.clashes(name)) {
+            refuse(format!("the guest has {} already", other.name));
+            continue;
+        }
+        let pool = disk.pool.clone().unwrap_or_else(|| POOL.into());
+        pools.check(&pool).map_err(|problem| problem.object(format!("guest {guest}")))?;
+        let hold = disk.image.as_deref().map(|image| images.hold(image)).transpose();
+        let hold = hold.map_err(|problem| missing(guest, name, problem))?;
+        let record = hold.as_ref().and_then(|hold| images.resolve(&hold.digest().to_string()).ok());
+        if record.as_ref().is_some_and(|image| image.kind != ImageKind::Disk) {
+            refuse("its image is no disk".into());
+        }
+        let least = record.as_ref().map_or(0, |image| image.size);
+        let size = match disk.size {
+            Some(size) if size < least => {
+                refuse(format!("{size} bytes are less than its image has, {least}"));
+                continue;
+            }
+            Some(size) => size,
+            None if least > 0 => least,
+            None => {
+                refuse("a disk without an image needs a size".into());
+                continue;
+            }
+        };
+        records.push(DiskRecord {
+            name,
+            volume: VolumeRecipe {
+                uuid: Uuid::new_v4(),
+                name: format!("{guest}-{name}"),
+                pool,
+                size: size.next_multiple_of(UNIT),
+                image: hold.as_ref().map(ImageHold::digest),
+            },
+            read_only: disk.read_only,
+            keep: disk.keep,
+        });
+        holds.extend(hold);
+    }
+    Ok((records, holds))
+}
+
+fn missing(guest: &str, name: DiskName, problem: Problem) -> Problem {
+    Problem::failed_precondition(
+        "IMAGE_MISSING",
+        format!("the image of the disk {name} is missing"),
+    )
+    .cause(&problem)
+    .object(format!("guest {guest}"))
+    .hint("Import it: xlfsctl image import FILE --kind disk --alias NAME")
+}

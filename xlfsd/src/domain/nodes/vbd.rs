@@ -1,0 +1,111 @@
+//! A disk in xenstore: the back end's folder, which the guest may read, and the
+//! front end's, which is the guest's own.
+//!
+//! Sources: public/io/blkif.h; Documentation/ABI/testing/sysfs-driver-xen-blkback
+//! and drivers/block/xen-blkback of Linux for what its back end reads. The state
+//! is written last: a back end looks at a device when its state appears.
+
+use xlfs_xen::hypercall::DomainId;
+use xlfs_xen::xenstore::Perm;
+
+use super::home;
+use crate::domain::devices::DiskName;
+use crate::host::{BlockNumber, StoreOp};
+
+/// `XenbusStateInitialising` of public/io/xenbus.h.
+const INITIALISING: &str = "1";
+
+/// A disk as both ends are told of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::domain) struct Vbd {
+    pub name: DiskName,
+    pub block: BlockNumber,
+    pub read_only: bool,
+}
+
+/// The back end's folder of a disk.
+pub(in crate::domain) fn back_end(domid: DomainId, name: DiskName) -> String {
+    format!("{}/backend/vbd/{domid}/{}", home(DomainId(0)), name.number())
+}
+
+/// The front end's.
+pub(in crate::domain) fn front_end(domid: DomainId, name: DiskName) -> String {
+    format!("{}/device/vbd/{}", home(domid), name.number())
+}
+
+/// All changes that give a domain a disk.
+pub(in crate::domain) fn publish(domid: DomainId, vbd: &Vbd) -> Vec<StoreOp> {
+    let back = back_end(domid, vbd.name);
+    let front = front_end(domid, vbd.name);
+    let guest = domid.0;
+    // What an earlier domain of that number left goes first (XSA-322).
+    let mut ops = vec![
+        StoreOp::Remove(back.clone()),
+        StoreOp::Mkdir(back.clone()),
+        StoreOp::Perms(back.clone(), vec![Perm::none(0), Perm::read(guest)]),
+        StoreOp::Mkdir(front.clone()),
+        StoreOp::Perms(front.clone(), vec![Perm::none(guest), Perm::read(0)]),
+    ];
+    let mut write = |folder: &str, name: &str, value: String| {
+        ops.push(StoreOp::Write(format!("{folder}/{name}"), value.into_bytes()));
+    };
+    write(&front, "backend", back.clone());
+    write(&front, "backend-id", "0".into());
+    write(&front, "virtual-device", vbd.name.number().to_string());
+    write(&front, "device-type", "disk".into());
+    write(&front, "state", INITIALISING.into());
+    write(&back, "frontend", front.clone());
+    write(&back, "frontend-id", guest.to_string());
+    write(&back, "online", "1".into());
+    write(&back, "mode", if vbd.read_only { "r" } else { "w" }.into());
+    write(&back, "physical-device", vbd.block.to_string());
+    write(&back, "state", INITIALISING.into());
+    ops
+}
+
+/// All changes that take it away again, whatever the guest thinks of it.
+pub(in crate::domain) fn withdraw(domid: DomainId, name: DiskName) -> Vec<StoreOp> {
+    vec![StoreOp::Remove(back_end(domid, name)), StoreOp::Remove(front_end(domid, name))]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn vbd() -> Vbd {
+        let name = "xvda1".parse().unwrap();
+        Vbd { name, block: BlockNumber { major: 7, minor: 18 }, read_only: true }
+    }
+
+    fn value<'a>(ops: &'a [StoreOp], path: &str) -> Option<&'a str> {
+        ops.iter().find_map(|op| match op {
+            StoreOp::Write(at, value) if at == path => std::str::from_utf8(value).ok(),
+            _ => None,
+        })
+    }
+
+    #[test]
+    fn both_ends_find_each_other() {
+        let ops = publish(DomainId(5), &vbd());
+        let back = "/local/domain/0/backend/vbd/5/51713";
+        let front = "/local/domain/5/device/vbd/51713";
+        assert_eq!(value(&ops, &format!("{front}/backend")), Some(back));
+        assert_eq!(value(&ops, &format!("{back}/frontend")), Some(front));
+        assert_eq!(value(&ops, &format!("{back}/physical-device")), Some("7:12"));
+        assert_eq!(value(&ops, &format!("{back}/mode")), Some("r"));
+        assert_eq!(ops.last(), Some(&StoreOp::Write(format!("{back}/state"), b"1".to_vec())));
+    }
+
+    #[test]
+    fn the_guest_cannot_write_to_the_back_end() {
+        let ops = publish(DomainId(5), &vbd());
+        for op in &ops {
+            if let StoreOp::Perms(path, perms) = op
+                && path.starts_with("/local/domain/0")
+            {
+                assert_eq!(perms, &[Perm::none(0), Perm::read(5)]);
+            }
+        }
+        assert!(ops.len() <= 16, "{} operations", ops.len());
+    }
+}

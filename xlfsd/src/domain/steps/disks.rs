@@ -1,0 +1,57 @@
+//! The steps that make, attach and remove a guest's disks.
+
+use super::Run;
+use super::build::cancelled;
+use crate::domain::nodes::vbd::{self, Vbd};
+use crate::host::VolumePlan;
+use crate::problem::Problem;
+
+impl Run {
+    /// One after another: they share a disk of the host.
+    pub(super) async fn make_volumes(&mut self) -> Result<(), Problem> {
+        for disk in &self.record.disks {
+            let volume = VolumePlan { guest: self.record.uuid, recipe: disk.volume.clone() };
+            self.task.log(format!("making the volume {}", disk.volume.name));
+            tokio::select! {
+                made = self.disks.make(volume, self.cancel.clone()) => made?,
+                () = self.cancel.cancelled() => return Err(cancelled()),
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) async fn remove_volumes(&mut self) -> Result<(), Problem> {
+        for disk in self.record.disks.iter().filter(|disk| !disk.keep) {
+            self.disks.remove(&disk.volume.pool, disk.volume.uuid).await?;
+        }
+        Ok(())
+    }
+
+    pub(super) async fn attach_disks(&mut self) -> Result<(), Problem> {
+        self.vbds.clear();
+        for disk in &self.record.disks {
+            let block = self.disks.attach(disk.in_use_by(self.record.uuid)).await?;
+            self.vbds.push(Vbd { name: disk.name, block, read_only: disk.read_only });
+        }
+        Ok(())
+    }
+
+    /// Takes the disks from the guest's domain, if it has one, then lets go of
+    /// the devices.
+    pub(super) async fn detach_disks(&mut self) -> Result<(), Problem> {
+        if let (Some(host), Some(domid)) = (&self.host, self.guest.last_domid()) {
+            let disks = self.record.disks.iter();
+            let ops = disks.flat_map(|disk| vbd::withdraw(domid, disk.name)).collect();
+            host.store.apply(ops).await.map_err(|error| {
+                Problem::unavailable("XENSTORE_FAILED", "the disks cannot be taken from the domain")
+                    .cause(&error)
+                    .hint("See whether xenstored runs, and its log. Then try again.")
+                    .leftover(format!("disks of the guest {}", self.record.name))
+            })?;
+        }
+        for disk in &self.record.disks {
+            self.disks.detach(disk.in_use_by(self.record.uuid)).await?;
+        }
+        Ok(())
+    }
+}
