@@ -7,6 +7,7 @@
 //! - `task` and `event`: long work with steps and progress, and the numbered
 //!   stream of what happens;
 //! - `template`, `image`: what guests are made from;
+//! - `storage`: the disks of guests: pools, volumes and who has them;
 //! - `console`: what guests print and who types;
 //! - `problem`: the error type of all of these;
 //! - `config`: what the operator sets; `base` opens all of it in order.
@@ -25,6 +26,7 @@ pub mod image;
 pub mod problem;
 pub mod quarantine;
 pub mod size;
+pub mod storage;
 pub mod suggest;
 pub mod task;
 pub mod template;

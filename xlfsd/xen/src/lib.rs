@@ -7,14 +7,20 @@
 //! 3. policy: `kernel` (what an image asks for), `builder` (a PV domain out
 //!    of it) and `console` (the ring's protocol).
 //!
+//! Beside them stands what guests' disks in Dom0 need of the kernel: `block`,
+//! `loopdev` and `reflink`.
+//!
 //! Unsafe code stands only in the modules of the second layer that do ioctl and mmap.
 
 pub mod abi;
+pub mod block;
 pub mod builder;
 pub mod console;
 pub mod evtchn;
 pub mod gntdev;
 pub mod hypercall;
 pub mod kernel;
+pub mod loopdev;
 pub mod privcmd;
+pub mod reflink;
 pub mod xenstore;

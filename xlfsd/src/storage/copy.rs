@@ -1,0 +1,290 @@
+//! Copying an image onto a volume in one pass, without writing its zeros where
+//! the volume reads as zeros already.
+//!
+//! Holes of the source are skipped by asking the file system for them. Data is
+//! copied within the kernel (`copy_file_range`) where the source has holes,
+//! since its zeros are mostly those; a source without any, such as an image
+//! that was streamed in, is read, and blocks of zeros are left out.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::{FileExt, MetadataExt};
+
+use nix::errno::Errno;
+use nix::fcntl::copy_file_range;
+use nix::unistd::{Whence, lseek64};
+use xlfs_xen::block;
+
+use super::Watch;
+
+/// Bytes that are read at once, and between two looks at the watch.
+const CHUNK: usize = 1 << 20;
+/// Bytes of one `copy_file_range`, for the same reason.
+const KERNEL_CHUNK: usize = 8 << 20;
+/// Bytes that one BLKZEROOUT zeros.
+const ZERO_CHUNK: u64 = 64 << 20;
+/// Runs of zeros are left out in blocks of this many bytes: what file systems
+/// and thin pools allocate at least.
+const BLOCK: usize = 4096;
+
+static ZEROS: [u8; CHUNK] = [0; CHUNK];
+
+/// What the volume reads as before it is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Before {
+    /// A new sparse file, or a new thin volume.
+    Zeros,
+    /// What somebody else left there: every byte must be written, above all
+    /// the zeros, as it may be another guest's.
+    #[allow(dead_code)]
+    Anything,
+}
+
+/// Why a copy ended early.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum CopyError {
+    #[error("it was cancelled")]
+    Cancelled,
+    #[error("cannot read the image at byte {at}")]
+    Read {
+        at: u64,
+        #[source]
+        source: io::Error,
+    },
+    #[error("the image ends at byte {at}, before its {len} bytes")]
+    Short { at: u64, len: u64 },
+    #[error("cannot write the volume at byte {at}")]
+    Write {
+        at: u64,
+        #[source]
+        source: io::Error,
+    },
+}
+
+/// Copies the first `len` bytes of `from` to the start of `to`.
+pub(super) fn copy(
+    from: &File,
+    to: &File,
+    len: u64,
+    before: Before,
+    watch: Watch<'_>,
+) -> Result<(), CopyError> {
+    let mut copy = Copy {
+        from,
+        to,
+        before,
+        watch,
+        in_kernel: before == Before::Zeros && has_holes(from),
+        buffer: Vec::new(),
+    };
+    let mut at = 0;
+    while let Some((start, end)) = next_data(from, at, len) {
+        copy.hole(at, start)?;
+        copy.data(start, end)?;
+        at = end;
+    }
+    copy.hole(at, len)?;
+    watch.done(len);
+    Ok(())
+}
+
+/// Makes `to` read as zeros from `start` to `end`.
+pub(super) fn zero(to: &File, start: u64, end: u64, watch: Watch<'_>) -> Result<(), CopyError> {
+    // The disk's own command wants whole blocks.
+    let aligned = start.next_multiple_of(BLOCK as u64).min(end);
+    zero_by_hand(to, start, aligned, watch)?;
+    let mut at = aligned;
+    while at < end {
+        if watch.is_cancelled() {
+            return Err(CopyError::Cancelled);
+        }
+        let len = (end - at).min(ZERO_CHUNK);
+        match block::zero_out(to, at, len) {
+            Ok(()) => at += len,
+            // No block device, or a last part that is no whole block.
+            Err(Errno::ENOTTY | Errno::EINVAL | Errno::EOPNOTSUPP) => {
+                return zero_by_hand(to, at, end, watch);
+            }
+            Err(errno) => return Err(CopyError::Write { at, source: errno.into() }),
+        }
+        watch.done(at);
+    }
+    Ok(())
+}
+
+fn zero_by_hand(to: &File, start: u64, end: u64, watch: Watch<'_>) -> Result<(), CopyError> {
+    let mut at = start;
+    while at < end {
+        if watch.is_cancelled() {
+            return Err(CopyError::Cancelled);
+        }
+        let len = (end - at).min(CHUNK as u64);
+        write(to, at, &ZEROS[..len as usize])?;
+        at += len;
+        watch.done(at);
+    }
+    Ok(())
+}
+
+/// The bytes that a copy of `from` writes where zeros are left out. Reads all
+/// of its data.
+pub(super) fn data_bytes(from: &File, len: u64, watch: Watch<'_>) -> Result<u64, CopyError> {
+    let mut buffer = vec![0; CHUNK];
+    let (mut at, mut bytes) = (0, 0);
+    while let Some((start, end)) = next_data(from, at, len) {
+        at = start;
+        while at < end {
+            if watch.is_cancelled() {
+                return Err(CopyError::Cancelled);
+            }
+            let part = read(from, at, end, &mut buffer)?;
+            bytes += runs(part).map(|run| run.len() as u64).sum::<u64>();
+            at += part.len() as u64;
+        }
+    }
+    Ok(bytes)
+}
+
+/// The bytes that the file system keeps for `from`; never fewer than
+/// [`data_bytes`], but for file systems that compress.
+pub(super) fn allocated(from: &File, len: u64) -> u64 {
+    match from.metadata() {
+        Ok(meta) if meta.is_file() => len.min(meta.blocks().saturating_mul(512)),
+        _ => len,
+    }
+}
+
+fn has_holes(from: &File) -> bool {
+    from.metadata()
+        .is_ok_and(|meta| meta.is_file() && meta.blocks().saturating_mul(512) < meta.len())
+}
+
+struct Copy<'a> {
+    from: &'a File,
+    to: &'a File,
+    before: Before,
+    watch: Watch<'a>,
+    /// The kernel may copy data by itself.
+    in_kernel: bool,
+    /// Made when it is needed.
+    buffer: Vec<u8>,
+}
+
+impl Copy<'_> {
+    fn hole(&mut self, start: u64, end: u64) -> Result<(), CopyError> {
+        match self.before {
+            Before::Zeros => Ok(()),
+            Before::Anything => zero(self.to, start, end, self.watch),
+        }
+    }
+
+    fn data(&mut self, start: u64, end: u64) -> Result<(), CopyError> {
+        let mut at = start;
+        while at < end {
+            if self.watch.is_cancelled() {
+                return Err(CopyError::Cancelled);
+            }
+            at = match self.in_kernel {
+                true => self.by_kernel(at, end)?,
+                false => self.by_hand(at, end)?,
+            };
+            self.watch.done(at);
+        }
+        Ok(())
+    }
+
+    /// Answers how far it came; that it cannot is no error.
+    fn by_kernel(&mut self, at: u64, end: u64) -> Result<u64, CopyError> {
+        let len = (end - at).min(KERNEL_CHUNK as u64) as usize;
+        let (mut from_at, mut to_at) = (at as i64, at as i64);
+        match copy_file_range(self.from, Some(&mut from_at), self.to, Some(&mut to_at), len) {
+            Ok(copied) if copied > 0 => Ok(at + copied as u64),
+            Err(Errno::EINTR) => Ok(at),
+            Err(errno @ (Errno::ENOSPC | Errno::EDQUOT)) => {
+                Err(CopyError::Write { at, source: errno.into() })
+            }
+            // Between file systems, on old kernels, on odd ones. A true defect
+            // of the disk shows again at once, on the side that it is on.
+            Ok(_) | Err(_) => {
+                self.in_kernel = false;
+                Ok(at)
+            }
+        }
+    }
+
+    fn by_hand(&mut self, at: u64, end: u64) -> Result<u64, CopyError> {
+        self.buffer.resize(CHUNK, 0);
+        let part = read(self.from, at, end, &mut self.buffer)?;
+        match self.before {
+            Before::Anything => write(self.to, at, part)?,
+            Before::Zeros => {
+                for run in runs(part) {
+                    write(self.to, at + run.start as u64, &part[run])?;
+                }
+            }
+        }
+        Ok(at + part.len() as u64)
+    }
+}
+
+/// Reads up to a buffer of what is between `at` and `end`; at least a byte.
+fn read<'a>(from: &File, at: u64, end: u64, buffer: &'a mut [u8]) -> Result<&'a [u8], CopyError> {
+    let len = (end - at).min(buffer.len() as u64) as usize;
+    let mut filled = 0;
+    while filled < len {
+        match from.read_at(&mut buffer[filled..len], at + filled as u64) {
+            Ok(0) if filled == 0 => return Err(CopyError::Short { at, len: end }),
+            Ok(0) => break,
+            Ok(read) => filled += read,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(source) => return Err(CopyError::Read { at, source }),
+        }
+    }
+    Ok(&buffer[..filled])
+}
+
+fn write(to: &File, at: u64, bytes: &[u8]) -> Result<(), CopyError> {
+    to.write_all_at(bytes, at).map_err(|source| CopyError::Write { at, source })
+}
+
+/// The next part with data between `at` and `len`. A file system that does not
+/// know has data everywhere.
+fn next_data(from: &File, at: u64, len: u64) -> Option<(u64, u64)> {
+    if at >= len {
+        return None;
+    }
+    let seek = |at: u64, whence| lseek64(from, at as i64, whence).map(|at| at as u64);
+    match seek(at, Whence::SeekData) {
+        Ok(start) if start >= len => None,
+        Ok(start) => {
+            let end = seek(start, Whence::SeekHole).unwrap_or(len).min(len);
+            Some((start, if end > start { end } else { len }))
+        }
+        // No data from there on: what remains of the file is a hole. If the
+        // file ends before `len`, reading says so.
+        Err(Errno::ENXIO) if super::pool::length(from).is_ok_and(|end| end >= len) => None,
+        Err(_) => Some((at, len)),
+    }
+}
+
+/// The parts of `bytes` that hold anything but zeros, in whole blocks.
+fn runs(bytes: &[u8]) -> impl Iterator<Item = std::ops::Range<usize>> + '_ {
+    let mut at = 0;
+    std::iter::from_fn(move || {
+        let is_zero = |start: usize| {
+            let block = &bytes[start..bytes.len().min(start + BLOCK)];
+            block == &ZEROS[..block.len()]
+        };
+        while at < bytes.len() && is_zero(at) {
+            at += BLOCK;
+        }
+        let start = at;
+        while at < bytes.len() && !is_zero(at) {
+            at += BLOCK;
+        }
+        (start < bytes.len()).then(|| start..at.min(bytes.len()))
+    })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,110 @@
+//! The pools of the configuration, by name.
+
+use std::sync::Arc;
+
+use super::{FolderPool, Pool, PoolConfig, PoolPlace};
+use crate::event::EventBus;
+use crate::problem::{FieldProblem, Problem};
+use crate::suggest::did_you_mean;
+
+/// The pools of this host, in the order of the configuration.
+#[derive(Debug, Clone)]
+pub struct Pools {
+    pools: Vec<(String, Opened)>,
+}
+
+/// A pool, or why it cannot be used.
+type Opened = Result<Arc<dyn Pool>, Problem>;
+
+impl Pools {
+    /// Opens every pool. One that cannot be opened (its disk is not there, say)
+    /// is told as a warning and keeps no other from being used.
+    pub fn open(configs: &[PoolConfig], events: &EventBus) -> Self {
+        let open = |config: &PoolConfig| {
+            let opened = open(config);
+            if let Err(problem) = &opened {
+                events.warn(
+                    format!("pool {}", config.name),
+                    "POOL_UNAVAILABLE",
+                    format!("{problem:#}"),
+                );
+            }
+            (config.name.clone(), opened)
+        };
+        Self { pools: configs.iter().map(open).collect() }
+    }
+
+    /// Of pools that are open already.
+    pub fn of(pools: impl IntoIterator<Item = Arc<dyn Pool>>) -> Self {
+        Self { pools: pools.into_iter().map(|pool| (pool.name().to_owned(), Ok(pool))).collect() }
+    }
+
+    /// Every pool, or why it cannot be used.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, Result<&Arc<dyn Pool>, &Problem>)> {
+        self.pools.iter().map(|(name, pool)| (name.as_str(), pool.as_ref()))
+    }
+
+    /// Where a volume goes that names no pool.
+    pub fn first(&self) -> Option<&str> {
+        self.pools.first().map(|(name, _)| name.as_str())
+    }
+
+    /// The pool `name`. NO_SUCH_POOL, or why it cannot be used.
+    pub fn get(&self, name: &str) -> Result<Arc<dyn Pool>, Problem> {
+        let names = || self.pools.iter().map(|(name, _)| name.as_str());
+        match self.pools.iter().find(|(known, _)| known == name) {
+            Some((_, Ok(pool))) => Ok(pool.clone()),
+            Some((_, Err(problem))) => {
+                Err(problem.clone().context(format!("the pool {name} cannot be used")))
+            }
+            None => {
+                let shown: String = name.chars().take(80).collect();
+                let message =
+                    format!("there is no pool {shown:?}{}", did_you_mean(&shown, names()));
+                let hint = format!("There are {}.", names().collect::<Vec<_>>().join(", "));
+                Err(Problem::not_found("NO_SUCH_POOL", message)
+                    .object(format!("pool {shown}"))
+                    .hint(hint))
+            }
+        }
+    }
+}
+
+fn open(config: &PoolConfig) -> Opened {
+    let place = config.place().map_err(|(field, text)| {
+        let fields = vec![FieldProblem::new(field, &text)];
+        Problem::invalid("BAD_CONFIGURATION", format!("{field}: {text}"), fields)
+    })?;
+    match place {
+        PoolPlace::Folder { path } => Ok(Arc::new(FolderPool::open(&config.name, &path)?)),
+        PoolPlace::Lvm { .. } => Err(Problem::failed_precondition("NO_LVM", "not yet")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::{EventLimits, Numbering};
+
+    #[test]
+    fn a_broken_pool_hurts_no_other_and_says_why() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("file"), "").unwrap();
+        let mut configs = PoolConfig::default_pools(dir.path());
+        let mut broken = configs[0].clone();
+        broken.name = "broken".into();
+        broken.path = Some(dir.path().join("file/volumes"));
+        configs.push(broken);
+        let events = EventBus::new(Numbering::starting_at(0), EventLimits::default());
+        let pools = Pools::open(&configs, &events);
+        assert_eq!(events.latest(), 1, "one warning");
+        assert_eq!(pools.first(), Some("default"));
+        assert_eq!(pools.get("default").unwrap().name(), "default");
+        let problem = pools.get("broken").unwrap_err();
+        assert_eq!(problem.message, "the pool broken cannot be used");
+        assert!(!problem.causes.is_empty());
+        let problem = pools.get("defualt").unwrap_err();
+        assert_eq!(problem.reason, "NO_SUCH_POOL");
+        assert!(problem.message.contains("did you mean \"default\""), "{problem}");
+    }
+}
