@@ -13,6 +13,7 @@ use crate::event::EventLimits;
 use crate::image::ImageLimits;
 use crate::problem::{Problem, ProblemKind};
 use crate::size::ByteSize;
+use crate::storage::PoolConfig;
 use crate::task::TaskLimits;
 use crate::toml_file;
 

@@ -10,12 +10,15 @@ use serde::de::DeserializeOwned;
 use super::documents::{Failure, FailureDocument, Import};
 use super::{Outcome, ScenarioError, check};
 use crate::dom0::{Dom0, Dom0Error, Output, Process};
+use crate::ext4;
 use crate::lab::{Config, GuestFiles, boot, program};
 use crate::look::Look;
-use crate::qemu::Machine;
+use crate::qemu::{Disk, Machine};
 
 /// For anything that a busy machine may take minutes for.
 pub const PATIENCE: Duration = Duration::from_secs(300);
+/// Bytes of the disk under xlfsd's state folder; most of it is never written.
+const STATE_SIZE: u64 = 8 << 30;
 /// Where xlfsd writes its log in Dom0.
 const LOG: &str = "/var/log/xlfsd.log";
 /// Templates of this repository, in Dom0.
@@ -29,6 +32,8 @@ pub struct Host {
     dom0: Dom0,
     daemon: RefCell<Option<Process>>,
     pid: Cell<i32>,
+    /// Dom0's disk; QEMU has it open.
+    _state: tempfile::NamedTempFile,
     /// How Dom0 is when nobody uses it.
     pub(super) clean: RefCell<Look>,
 }
@@ -51,8 +56,18 @@ impl Host {
         config.boot_deadline = Duration::from_secs(600);
         config.deadline = Duration::from_secs(2 * 3600);
         config.command_deadline = Duration::from_secs(600);
+        // Volumes and images are too large for Dom0's memory.
+        let state = tempfile::NamedTempFile::new().map_err(|source| ScenarioError::Here {
+            doing: "make a file for Dom0's disk",
+            source,
+        })?;
+        ext4::make(state.path(), STATE_SIZE, None)?;
+        config.machine.disks = vec![Disk { path: state.path().to_owned(), read_only: false }];
+        let dom0 = boot(config)?;
+        dom0.sh("modprobe ext4; mkdir -p /var/lib/xlfs && mount -t ext4 /dev/vda /var/lib/xlfs")?;
         let host = Self {
-            dom0: boot(config)?,
+            dom0,
+            _state: state,
             daemon: RefCell::default(),
             pid: Cell::default(),
             clean: RefCell::default(),

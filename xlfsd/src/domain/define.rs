@@ -76,8 +76,7 @@ impl Guests {
                 format!("must be from 1 to {}", template.resources.vcpus_max),
             ));
         }
-        let (disks, disk_images) =
-            devices::disks(
+        let (disks, disk_images) = devices::disks(
             &request.name,
             &request.disks,
             self.images(),

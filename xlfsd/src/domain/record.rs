@@ -195,6 +195,7 @@ pub(super) fn sample(name: &str) -> GuestRecord {
         work: None,
         policy: EndPolicy::default(),
         parameters: BTreeMap::from([("hostname".into(), name.into())]),
+        disks: Vec::new(),
         last_end: Some(LastEnd { cause: "poweroff".into(), at_ms: 5 }),
     }
 }

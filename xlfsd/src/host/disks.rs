@@ -7,6 +7,7 @@
 
 use std::collections::HashMap;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use parking_lot::Mutex;
@@ -18,6 +19,11 @@ use super::{BlockNumber, Disks, VolumePlan, VolumeUse};
 use crate::image::ImageStore;
 use crate::problem::Problem;
 use crate::storage::{Pool, Pools, VolumeDevice, Watch};
+
+/// How long a back end may take to close a device, and how often that is looked
+/// at: the kernel sends no word of it.
+const CLOSES: Duration = Duration::from_secs(10);
+const LOOK: Duration = Duration::from_millis(10);
 
 /// The real one.
 #[derive(Debug)]
@@ -144,7 +150,8 @@ fn attach(pool: &dyn Pool, volume: &VolumeUse) -> Result<BlockNumber, Problem> {
     number(device.node.major, device.node.minor)
 }
 
-/// What a back end still has open goes when that closes it.
+/// A back end closes a device soon after its nodes have gone: that is waited
+/// for, so that the next start of the guest finds no device that is about to go.
 fn detach(pool: &dyn Pool, volume: &VolumeUse) -> Result<(), Problem> {
     let path = match pool.device(volume.uuid) {
         Ok(VolumeDevice::File(path)) => path,
@@ -153,14 +160,24 @@ fn detach(pool: &dyn Pool, volume: &VolumeUse) -> Result<(), Problem> {
         Err(problem) => return Err(problem),
     };
     let tag = tag(volume.guest);
-    for device in find(&path)?.iter().filter(|one| one.tag.as_deref() == Some(tag.as_str())) {
-        let detached = loopdev::detach(device)
-            .map_err(|error| failed("its block device cannot be closed", &error))?;
-        if detached != Detached::Now {
-            tracing::debug!(device = %device.node.path.display(), "goes with its last user");
+    let until = Instant::now() + CLOSES;
+    loop {
+        let mut open = None;
+        for device in find(&path)?.iter().filter(|one| one.tag.as_deref() == Some(tag.as_str())) {
+            let detached = loopdev::detach(device)
+                .map_err(|error| failed("its block device cannot be closed", &error))?;
+            if detached == Detached::WhenClosed {
+                open = Some(device.node.path.clone());
+            }
         }
+        let Some(open) = open else { return Ok(()) };
+        if Instant::now() > until {
+            // Nothing is to hold up the end of a guest. It goes with its last user.
+            tracing::warn!(device = %open.display(), volume = %volume.uuid, "is still open");
+            return Ok(());
+        }
+        std::thread::sleep(LOOK);
     }
-    Ok(())
 }
 
 fn find(path: &Path) -> Result<Vec<LoopDevice>, Problem> {

@@ -121,7 +121,7 @@ mod tests {
 
     #[test]
     fn a_guest_without_devices_takes_at_most_30_operations() {
-        let ops = publish(&sample("web"), DomainId(7), &BUILT);
+        let ops = publish(&sample("web"), DomainId(7), &BUILT, &[]);
         assert!(ops.len() <= 30, "{} operations", ops.len());
         assert!(matches!(ops.last(), Some(StoreOp::Introduce { .. })));
         assert_eq!(ops[0], StoreOp::Remove("/local/domain/7".into()));
@@ -129,7 +129,7 @@ mod tests {
 
     #[test]
     fn the_guest_owns_only_what_is_its_own_by_protocol() {
-        for op in publish(&sample("web"), DomainId(7), &BUILT) {
+        for op in publish(&sample("web"), DomainId(7), &BUILT, &[]) {
             let StoreOp::Perms(path, perms) = op else { continue };
             if perms[0] == Perm::none(7) {
                 assert!(path.starts_with("/local/domain/7/control/"), "{path}");
@@ -142,7 +142,7 @@ mod tests {
     #[test]
     fn the_console_place_comes_back_and_garbage_does_not() {
         let record = sample("web");
-        let value = publish(&record, DomainId(7), &BUILT)
+        let value = publish(&record, DomainId(7), &BUILT, &[])
             .into_iter()
             .find_map(|op| match op {
                 StoreOp::Write(path, value) if path == console_place(record.uuid) => Some(value),

@@ -52,20 +52,24 @@ pub(in crate::domain) fn publish(domid: DomainId, vbd: &Vbd) -> Vec<StoreOp> {
     write(&front, "backend", back.clone());
     write(&front, "backend-id", "0".into());
     write(&front, "virtual-device", vbd.name.number().to_string());
-    write(&front, "device-type", "disk".into());
     write(&front, "state", INITIALISING.into());
     write(&back, "frontend", front.clone());
     write(&back, "frontend-id", guest.to_string());
     write(&back, "online", "1".into());
+    // Without it Linux's back end serves nothing: it names its thread by it.
+    write(&back, "dev", vbd.name.to_string());
     write(&back, "mode", if vbd.read_only { "r" } else { "w" }.into());
     write(&back, "physical-device", vbd.block.to_string());
     write(&back, "state", INITIALISING.into());
     ops
 }
 
-/// All changes that take it away again, whatever the guest thinks of it.
-pub(in crate::domain) fn withdraw(domid: DomainId, name: DiskName) -> Vec<StoreOp> {
-    vec![StoreOp::Remove(back_end(domid, name)), StoreOp::Remove(front_end(domid, name))]
+/// All changes that take all disks away again, whatever the guest thinks of it.
+pub(in crate::domain) fn withdraw_all(domid: DomainId) -> Vec<StoreOp> {
+    vec![
+        StoreOp::Remove(format!("{}/backend/vbd/{domid}", home(DomainId(0)))),
+        StoreOp::Remove(format!("{}/device/vbd", home(domid))),
+    ]
 }
 
 #[cfg(test)]
