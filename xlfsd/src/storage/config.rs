@@ -91,8 +91,14 @@ impl PoolConfig {
             } else if pools[..index].iter().any(|other| other.name == pool.name) {
                 add("name", format!("there is another pool {:?}", pool.name));
             }
-            if let Err((field, text)) = pool.place() {
-                add(field, text);
+            match pool.place() {
+                Err((field, text)) => add(field, text),
+                Ok(place) => {
+                    let same = |other: &&Self| other.place().is_ok_and(|other| other == place);
+                    if let Some(other) = pools[..index].iter().find(same) {
+                        add("kind", format!("this is the place of the pool {:?}", other.name));
+                    }
+                }
             }
         }
         match wrong.as_slice() {
@@ -206,6 +212,7 @@ mod tests {
         }
         let one = "[[pools]]\nname = 'a'\nkind = 'folder'\npath = '/a'\n";
         let problem = PoolConfig::check(&pools(&one.repeat(2))).unwrap_err();
-        assert_eq!(problem.fields()[0].field, "pools[1].name");
+        let fields: Vec<_> = problem.fields().iter().map(|f| f.field.as_str()).collect();
+        assert_eq!(fields, ["pools[1].name", "pools[1].kind"]);
     }
 }

@@ -36,7 +36,6 @@ pub(super) enum Before {
     Zeros,
     /// What somebody else left there: every byte must be written, above all
     /// the zeros, as it may be another guest's.
-    #[allow(dead_code)]
     Anything,
 }
 
@@ -126,9 +125,23 @@ fn zero_by_hand(to: &File, start: u64, end: u64, watch: Watch<'_>) -> Result<(),
     Ok(())
 }
 
+/// What a copy of `from` that leaves out zeros takes, where that is more than
+/// `free` bytes. Reads the data only when the space is short.
+pub(super) fn needed_beyond(
+    free: u64,
+    from: &File,
+    len: u64,
+    watch: Watch<'_>,
+) -> Result<Option<u64>, CopyError> {
+    if allocated(from, len) <= free {
+        return Ok(None);
+    }
+    Ok(Some(data_bytes(from, len, watch)?).filter(|needed| *needed > free))
+}
+
 /// The bytes that a copy of `from` writes where zeros are left out. Reads all
 /// of its data.
-pub(super) fn data_bytes(from: &File, len: u64, watch: Watch<'_>) -> Result<u64, CopyError> {
+fn data_bytes(from: &File, len: u64, watch: Watch<'_>) -> Result<u64, CopyError> {
     let mut buffer = vec![0; CHUNK];
     let (mut at, mut bytes) = (0, 0);
     while let Some((start, end)) = next_data(from, at, len) {
@@ -147,7 +160,7 @@ pub(super) fn data_bytes(from: &File, len: u64, watch: Watch<'_>) -> Result<u64,
 
 /// The bytes that the file system keeps for `from`; never fewer than
 /// [`data_bytes`], but for file systems that compress.
-pub(super) fn allocated(from: &File, len: u64) -> u64 {
+fn allocated(from: &File, len: u64) -> u64 {
     match from.metadata() {
         Ok(meta) if meta.is_file() => len.min(meta.blocks().saturating_mul(512)),
         _ => len,

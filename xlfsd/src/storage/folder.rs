@@ -143,12 +143,8 @@ impl FolderPool {
         }
         let failed = |error: CopyError| trouble.copy("copy the image", &error);
         let free = self.space()?.free;
-        if copy::allocated(from, len) > free {
-            // With the zeros that the copy leaves out, it may fit all the same.
-            let needed = copy::data_bytes(from, len, watch).map_err(failed)?;
-            if needed > free {
-                return Err(trouble.full(needed, free));
-            }
+        if let Some(needed) = copy::needed_beyond(free, from, len, watch).map_err(failed)? {
+            return Err(trouble.full(needed, free));
         }
         copy::copy(from, to, len, Before::Zeros, watch).map_err(failed)
     }

@@ -26,10 +26,12 @@
 mod config;
 mod copy;
 mod folder;
+mod lvm;
 mod pool;
 mod pools;
 
 pub use config::{PoolConfig, PoolKind, PoolPlace};
 pub use folder::FolderPool;
+pub use lvm::LvmPool;
 pub use pool::{Pool, PoolSpace, PoolVolume, VolumeDevice, Watch};
 pub use pools::Pools;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{FolderPool, Pool, PoolConfig, PoolPlace};
+use super::{FolderPool, LvmPool, Pool, PoolConfig, PoolPlace};
 use crate::event::EventBus;
 use crate::problem::{FieldProblem, Problem};
 use crate::suggest::did_you_mean;
@@ -77,7 +77,10 @@ fn open(config: &PoolConfig) -> Opened {
     })?;
     match place {
         PoolPlace::Folder { path } => Ok(Arc::new(FolderPool::open(&config.name, &path)?)),
-        PoolPlace::Lvm { .. } => Err(Problem::failed_precondition("NO_LVM", "not yet")),
+        PoolPlace::Lvm { volume_group, thin_pool } => {
+            let pool = LvmPool::open(&config.name, &volume_group, thin_pool.as_deref())?;
+            Ok(Arc::new(pool))
+        }
     }
 }
 

@@ -156,19 +156,21 @@ fn a_link_is_no_volume() {
     assert_eq!(fs::read(&secret).unwrap(), b"x");
 }
 
-/// Runs `test` in a thread with mounts of its own, which go with the thread.
-/// Only root may mount; where this is root, it must work.
-fn with_mounts(test: impl FnOnce() + Send + 'static) {
+/// Runs `test` in a thread with mounts of its own, which go with the thread,
+/// and a folder for them. Only root may mount; where this is root, it must work.
+fn with_mounts(test: impl FnOnce(&Path) + Send) {
     if !nix::unistd::geteuid().is_root() {
         eprintln!("not tested: only root may mount file systems");
         return;
     }
-    let run = move || {
+    let dir = tempfile::tempdir().unwrap();
+    let run = || {
         nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNS).unwrap();
         command("/bin/mount", &["--make-rprivate", "/"]);
-        test();
+        test(dir.path());
     };
-    std::thread::spawn(run).join().unwrap();
+    std::thread::scope(|scope| scope.spawn(run).join()).unwrap();
+    dir.close().unwrap();
 }
 
 fn command(program: &str, args: &[&str]) {
@@ -191,10 +193,9 @@ fn small_pool(dir: &Path, size: u64) -> FolderPool {
 
 #[test]
 fn a_full_pool_says_so_before_it_copies() {
-    with_mounts(|| {
-        let dir = tempfile::tempdir().unwrap();
-        let image = image(dir.path());
-        let pool = small_pool(dir.path(), 7);
+    with_mounts(|dir| {
+        let image = image(dir);
+        let pool = small_pool(dir, 7);
         assert_eq!(pool.space(), Ok(PoolSpace { total: 7 * MIB, free: 7 * MIB }));
         // Two of its 30 MiB are data.
         for _ in 0..3 {
@@ -215,11 +216,10 @@ fn a_full_pool_says_so_before_it_copies() {
 
 #[test]
 fn a_pool_that_runs_full_meanwhile_keeps_nothing() {
-    with_mounts(|| {
-        let dir = tempfile::tempdir().unwrap();
-        let big = dir.path().join("big");
+    with_mounts(|dir| {
+        let big = dir.join("big");
         fs::write(&big, vec![1; 5 << 20]).unwrap();
-        let pool = small_pool(dir.path(), 7);
+        let pool = small_pool(dir, 7);
         let thief = pool.path.join("thief");
         let steal = |_| fs::write(&thief, vec![1; 3 << 20]).unwrap_or_default();
         let watch = Watch::new(&|| false, &steal);
@@ -233,11 +233,10 @@ fn a_pool_that_runs_full_meanwhile_keeps_nothing() {
 
 #[test]
 fn an_image_full_of_zeros_fits_where_its_data_does() {
-    with_mounts(|| {
-        let dir = tempfile::tempdir().unwrap();
-        let dense = dir.path().join("dense");
+    with_mounts(|dir| {
+        let dense = dir.join("dense");
         fs::write(&dense, vec![0; 20 << 20]).unwrap();
-        let pool = small_pool(dir.path(), 4);
+        let pool = small_pool(dir, 4);
         let id = create(&pool, 20 * MIB, Some(&File::open(&dense).unwrap())).unwrap();
         assert_eq!(content(&pool, id).len() as u64, 20 * MIB);
     });
@@ -246,12 +245,11 @@ fn an_image_full_of_zeros_fits_where_its_data_does() {
 /// A file system that shares blocks: XFS, in a file, on a loop device.
 #[test]
 fn copies_share_blocks_where_the_file_system_can() {
-    with_mounts(|| {
-        let dir = tempfile::tempdir().unwrap();
-        let disk = dir.path().join("disk");
+    with_mounts(|dir| {
+        let disk = dir.join("disk");
         File::create(&disk).unwrap().set_len(400 * MIB).unwrap();
         command("/sbin/mkfs.xfs", &["-q", disk.to_str().unwrap()]);
-        let path = dir.path().join("xfs");
+        let path = dir.join("xfs");
         fs::create_dir(&path).unwrap();
         command("/bin/mount", &["-o", "loop", disk.to_str().unwrap(), path.to_str().unwrap()]);
         let image_path = path.join("image");
