@@ -8,6 +8,7 @@
 //!   stream of what happens;
 //! - `template`, `image`: what guests are made from;
 //! - `console`: what guests print and who types;
+//! - `network`: bridges, and the guests' interfaces on them;
 //! - `problem`: the error type of all of these;
 //! - `config`: what the operator sets; `base` opens all of it in order.
 //!
@@ -22,6 +23,7 @@ pub mod durable;
 pub mod event;
 pub mod host;
 pub mod image;
+pub mod network;
 pub mod problem;
 pub mod quarantine;
 pub mod size;
