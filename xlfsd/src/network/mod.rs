@@ -2,11 +2,12 @@
 //! a guest's connections. No scripts, no `brctl`, no `ip`.
 //!
 //! `name`, `mac`, `prefix`, `rate` are the words that are used, `macs` who has
-//! which address.
+//! which address, `nodes` what stands of a vif in xenstore.
 
 mod mac;
 mod macs;
 mod name;
+pub mod nodes;
 mod prefix;
 mod rate;
 
