@@ -1,11 +1,25 @@
 //! Guests on the network: bridges in Dom0, and an interface (vif) for each of
 //! a guest's connections. No scripts, no `brctl`, no `ip`.
 //!
+//! A vif comes to be in this order. Each step can be repeated, and undone:
+//!
+//! 1. the guest's addresses are claimed ([`Macs`]), and the network that it
+//!    names is looked up ([`Networks`]);
+//! 2. where it is asked for, the firewall's rules are put in place
+//!    ([`Filters`]). They go by the vif's name, so they hold before the vif
+//!    exists, and no frame ever slips by;
+//! 3. [`nodes::publish`] is written to xenstore; netback makes `vif<domid>.<index>`;
+//! 4. [`Links::wait_for`] it, then [`Links::attach`] it to its bridge;
+//! 5. [`nodes::connected`] is written: until then, netback does not tell the
+//!    guest that its interface works.
+//!
 //! The rooms: `name`, `mac`, `prefix`, `rate` are the words that are used,
-//! `macs` who has which address, `nodes` what stands in xenstore, `netlink` the
-//! kernel's side. The latter stands behind a trait, so that a simulated host
-//! can take its place.
+//! `macs` who has which address, `config` and `networks` what the operator
+//! declared, `nodes` what stands in xenstore; `netlink` is the kernel's side,
+//! `filter` the firewall's. The latter two stand behind traits, so that a
+//! simulated host can take their place.
 
+mod filter;
 mod mac;
 mod macs;
 mod name;
@@ -22,6 +36,7 @@ use uuid::Uuid;
 
 use crate::problem::Problem;
 
+pub use filter::{Filters, Identity, Nft, Ruleset};
 pub use mac::{Mac, NotAMac};
 pub use macs::{Holder, Macs};
 pub use name::{LinkName, NotALinkName};

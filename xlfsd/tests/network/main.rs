@@ -9,6 +9,8 @@
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used)]
 
 mod bridges;
+mod frames;
 mod space;
+mod spoofing;
 mod vifs;
 mod wire;

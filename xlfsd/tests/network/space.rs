@@ -1,6 +1,7 @@
 //! A network namespace for one test, and what is put in it.
 
 use std::panic::resume_unwind;
+use std::path::Path;
 
 use futures::TryStreamExt;
 use nix::sched::{CloneFlags, unshare};
@@ -15,6 +16,13 @@ pub(crate) fn in_own_network<F: Future<Output = ()>>(test: impl FnOnce() -> F + 
     let thread = std::thread::spawn(move || {
         unshare(CloneFlags::CLONE_NEWNET)
             .expect("tests of the network need a network namespace: run them as root");
+        // Where br_netfilter is loaded, the bridge drops malformed packets by itself.
+        for key in ["iptables", "ip6tables", "arptables"] {
+            let path = format!("/proc/sys/net/bridge/bridge-nf-call-{key}");
+            if Path::new(&path).exists() {
+                std::fs::write(path, "0").unwrap();
+            }
+        }
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(test());
     });

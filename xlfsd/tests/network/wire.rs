@@ -10,7 +10,7 @@ use nix::sys::socket::{
 };
 
 /// What a frame that shall arrive is given, also on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// An end of a wire that sends and sees everything.
 pub(crate) struct Wire(OwnedFd);

@@ -19,11 +19,15 @@ pub(super) async fn ensure(session: &Session, wanted: &Bridge) -> Result<Ensured
         check_uplink(session, name, uplink).await?;
     }
     let ensured = match session.link(name).await.map_err(failed)? {
-        Some(_) => Ensured::Adopted,
+        Some(link) if link.is_bridge => Ensured::Adopted,
+        Some(_) => return Err(no_bridge(name)),
         None => make(session, wanted).await.map_err(failed)?,
     };
     let bridge = find(session, name).await?;
-    let mut change = LinkUnspec::new_with_index(bridge.index);
+    // Frames to the bridges' own group (01:80:c2:00:00:0x), of which LLDP's pass
+    // no rule of any firewall, must not teach it where their sender is: a guest
+    // could have another's frames sent to itself. Linux 4.20 and later.
+    let mut change = LinkMessageBuilder::<LinkBridge>::new(name.as_str()).no_linklocal_learn(true);
     if let Some(mtu) = wanted.mtu.filter(|mtu| *mtu != bridge.mtu) {
         change = change.mtu(mtu);
     }
@@ -47,15 +51,7 @@ pub(super) async fn find(session: &Session, name: &LinkName) -> Result<Link, Pro
     let failed = |error: LinkError| error.problem(format!("cannot look for the bridge {name}"));
     match session.link(name).await.map_err(failed)? {
         Some(link) if link.is_bridge => Ok(link),
-        Some(_) => Err(Problem::failed_precondition(
-            "NOT_A_BRIDGE",
-            format!("the interface {name} is there, but is no bridge"),
-        )
-        .object(format!("bridge {name}"))
-        .hint(
-            "Give the bridge another name; an interface that shall lead out of the host \
-             belongs to the uplinks of its network.",
-        )),
+        Some(_) => Err(no_bridge(name)),
         None => {
             let links = session.links(name).await.map_err(failed)?;
             let mut there: Vec<_> =
@@ -64,6 +60,18 @@ pub(super) async fn find(session: &Session, name: &LinkName) -> Result<Link, Pro
             Err(missing(name, &there))
         }
     }
+}
+
+fn no_bridge(name: &LinkName) -> Problem {
+    Problem::failed_precondition(
+        "NOT_A_BRIDGE",
+        format!("the interface {name} is there, but is no bridge"),
+    )
+    .object(format!("bridge {name}"))
+    .hint(
+        "Give the bridge another name; an interface that shall lead out of the host belongs to \
+         the uplinks of its network.",
+    )
 }
 
 fn missing(name: &LinkName, there: &[LinkName]) -> Problem {
