@@ -19,11 +19,13 @@
 //! `filter` the firewall's. The latter two stand behind traits, so that a
 //! simulated host can take their place.
 
+mod config;
 mod filter;
 mod mac;
 mod macs;
 mod name;
 mod netlink;
+mod networks;
 pub mod nodes;
 mod prefix;
 mod rate;
@@ -36,11 +38,13 @@ use uuid::Uuid;
 
 use crate::problem::Problem;
 
+pub use config::NetworkConfig;
 pub use filter::{Filters, Identity, Nft, Ruleset};
 pub use mac::{Mac, NotAMac};
 pub use macs::{Holder, Macs};
 pub use name::{LinkName, NotALinkName};
 pub use netlink::Netlink;
+pub use networks::{Networks, Readiness};
 pub use prefix::{IpPrefix, NotAPrefix};
 pub use rate::{NotARate, Rate};
 

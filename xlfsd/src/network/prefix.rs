@@ -43,6 +43,14 @@ impl IpPrefix {
         self.address
     }
 
+    /// Whether it means something on its own link only.
+    pub fn is_link_local(&self) -> bool {
+        match self.address {
+            IpAddr::V4(v4) => v4.is_link_local(),
+            IpAddr::V6(v6) => v6.is_unicast_link_local(),
+        }
+    }
+
     /// Leading bits that name the network.
     pub fn length(self) -> u8 {
         self.length

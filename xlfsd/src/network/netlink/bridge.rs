@@ -148,8 +148,11 @@ async fn check_uplink(
         };
     }
     let addresses = session.addresses(&link).await.map_err(failed)?;
-    let global: Vec<String> =
-        addresses.iter().filter(|prefix| !is_link_local(prefix)).map(IpPrefix::to_string).collect();
+    let global: Vec<String> = addresses
+        .iter()
+        .filter(|prefix| !prefix.is_link_local())
+        .map(IpPrefix::to_string)
+        .collect();
     if global.is_empty() {
         return Ok(());
     }
@@ -157,13 +160,6 @@ async fn check_uplink(
         "A port of a bridge cannot use addresses. Move them to `addresses` of the network, take \
          them out of the host's own network set-up, and restart.",
     ))
-}
-
-fn is_link_local(prefix: &IpPrefix) -> bool {
-    match prefix.address() {
-        std::net::IpAddr::V4(v4) => v4.is_link_local(),
-        std::net::IpAddr::V6(v6) => v6.is_unicast_link_local(),
-    }
 }
 
 async fn enslave_uplink(
