@@ -108,6 +108,10 @@ pub trait Links: Send + Sync + std::fmt::Debug {
     /// the operator's connection.
     async fn ensure_bridge(&self, wanted: &Bridge) -> Result<Ensured, Problem>;
 
+    /// The MTU of a bridge, in bytes. NO_SUCH_BRIDGE names the bridges there
+    /// are; asked before anything is built, it says early what cannot work.
+    async fn bridge_mtu(&self, bridge: &LinkName) -> Result<u32, Problem>;
+
     /// Returns when the link is there.
     async fn wait_for(
         &self,

@@ -126,6 +126,10 @@ mod tests {
             }
         }
 
+        async fn bridge_mtu(&self, _: &LinkName) -> Result<u32, Problem> {
+            Ok(1500)
+        }
+
         async fn wait_for(
             &self,
             _: &LinkName,

@@ -6,7 +6,7 @@ use rtnetlink::packet_route::link::{
 use rtnetlink::{LinkBridge, LinkMessageBuilder};
 use xlfsd::network::{Bridge, Ensured, Links, Netlink};
 
-use crate::space::{Space, in_own_network, name};
+use crate::space::{Space, in_own_network, name, sysctl};
 
 fn bridge(bridge: &str) -> Bridge {
     Bridge { name: name(bridge), addresses: Vec::new(), uplinks: Vec::new(), mtu: None }
@@ -39,6 +39,10 @@ fn a_missing_bridge_is_made_and_then_left_as_it_is() {
         let data = data.expect("it is a bridge");
         assert!(data.contains(&InfoBridge::ForwardDelay(0)), "{data:?}");
         assert!(data.contains(&InfoBridge::StpState(BridgeStpState::Disabled)), "{data:?}");
+
+        // Guests are no routers of Dom0's.
+        assert_eq!(sysctl("br0", "accept_ra"), "0");
+        assert_eq!(Netlink.bridge_mtu(&name("br0")).await.unwrap(), 9000);
 
         // A port that comes does not change what Dom0's neighbours remember.
         space.wire("vif1.0", "guest1").await;
@@ -80,6 +84,8 @@ fn an_uplink_becomes_a_port_and_gives_the_bridge_its_address() {
         assert_eq!((ports[0].name.as_str(), ports[0].up, ports[0].guest), ("eth0", true, None));
         assert_eq!(space.mac("br0").await, space.mac("eth0").await);
         assert_eq!((space.mtu("br0").await, space.mtu("eth0").await), (1400, 1400));
+        // There may be a router beyond it: what the host does is the operator's choice.
+        assert_eq!(sysctl("br0", "accept_ra"), "1");
     });
 }
 
@@ -120,5 +126,7 @@ fn what_is_no_bridge_is_not_used_as_one() {
         assert_eq!(problem.reason, "NOT_A_BRIDGE", "{problem:#}");
         let problem = Netlink.ports(&name("br0")).await.unwrap_err();
         assert_eq!(problem.reason, "NOT_A_BRIDGE", "{problem:#}");
+        let problem = Netlink.bridge_mtu(&name("br1")).await.unwrap_err();
+        assert_eq!(problem.reason, "NO_SUCH_BRIDGE", "{problem:#}");
     });
 }

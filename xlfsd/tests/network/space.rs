@@ -35,6 +35,12 @@ pub(crate) fn name(text: &str) -> LinkName {
     text.parse().unwrap()
 }
 
+pub(crate) fn sysctl(link: &str, key: &str) -> String {
+    // Of this thread's namespace; /proc/sys/net is that of who looks.
+    let path = format!("/proc/sys/net/ipv6/conf/{link}/{key}");
+    std::fs::read_to_string(path).unwrap().trim().to_owned()
+}
+
 /// The kernel's own view, by other means than the code under test.
 #[derive(Clone)]
 pub(crate) struct Space(pub(crate) Handle);

@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 use xlfsd::network::{Attachment, Bridge, LinkName, Links, Netlink};
 
-use crate::space::{Space, in_own_network, name};
+use crate::space::{Space, in_own_network, name, sysctl};
 use crate::wire::{Wire, frame};
 
 const GUEST: Uuid = Uuid::from_u128(0x1234_5678);
@@ -31,12 +31,6 @@ async fn alias(space: &Space, link: &str) -> Option<String> {
         _ => None,
     };
     space.attribute(link, alias).await
-}
-
-fn sysctl(link: &str, key: &str) -> String {
-    // Of this thread's namespace; /proc/sys/net is that of who looks.
-    let path = format!("/proc/sys/net/ipv6/conf/{link}/{key}");
-    std::fs::read_to_string(path).unwrap().trim().to_owned()
 }
 
 #[test]

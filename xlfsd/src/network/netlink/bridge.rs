@@ -8,8 +8,13 @@ use uuid::Uuid;
 use super::error::LinkError;
 use super::link::Link;
 use super::session::Session;
+use super::sysctl;
 use crate::network::{Bridge, Ensured, IpPrefix, LinkName};
 use crate::problem::Problem;
+
+/// Nobody but guests is on a bridge without uplinks: none of them shall give
+/// Dom0 an address or a route. It is set before the bridge is up.
+const NO_ROUTERS: [(&str, &str); 2] = [("accept_ra", "0"), ("autoconf", "0")];
 
 pub(super) async fn ensure(session: &Session, wanted: &Bridge) -> Result<Ensured, Problem> {
     let name = &wanted.name;
@@ -103,7 +108,12 @@ async fn make(session: &Session, wanted: &Bridge) -> Result<Ensured, LinkError> 
         builder = builder.address(address);
     }
     match session.create(&wanted.name, builder.build()).await {
-        Ok(()) => Ok(Ensured::Made),
+        Ok(()) => {
+            if wanted.uplinks.is_empty() {
+                sysctl::ipv6(&wanted.name, &NO_ROUTERS)?;
+            }
+            Ok(Ensured::Made)
+        }
         // Somebody else was faster.
         Err(error) if error.errno() == Some(Errno::EEXIST) => Ok(Ensured::Adopted),
         Err(error) => Err(error),

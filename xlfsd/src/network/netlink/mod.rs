@@ -1,12 +1,13 @@
 //! Dom0's interfaces through the kernel's rtnetlink (`rtnetlink(7)`).
 //!
 //! `session` is one conversation, `link` what the kernel tells of a link,
-//! `bridge` and `vif` what is done with those.
+//! `bridge` and `vif` what is done with those; `sysctl` is what rtnetlink lacks.
 
 mod bridge;
 mod error;
 mod link;
 mod session;
+mod sysctl;
 mod vif;
 
 use std::time::Duration;
@@ -31,6 +32,10 @@ fn open() -> Result<Session, Problem> {
 impl Links for Netlink {
     async fn ensure_bridge(&self, wanted: &Bridge) -> Result<Ensured, Problem> {
         bridge::ensure(&open()?, wanted).await
+    }
+
+    async fn bridge_mtu(&self, bridge: &LinkName) -> Result<u32, Problem> {
+        Ok(bridge::find(&open()?, bridge).await?.mtu)
     }
 
     async fn wait_for(

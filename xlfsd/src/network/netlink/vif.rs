@@ -1,14 +1,12 @@
 //! A vif and its bridge.
 
-use std::io;
-use std::path::Path;
-
 use rtnetlink::{LinkBridgePort, LinkUnspec};
 
 use super::bridge::{find, up};
 use super::error::LinkError;
 use super::link::{Link, alias};
 use super::session::Session;
+use super::sysctl;
 use crate::network::{Attachment, LinkName};
 use crate::problem::Problem;
 
@@ -81,19 +79,7 @@ async fn settle(
         change = change.mtu(bridge.mtu);
     }
     session.change("configure", &link.name, change.build()).await?;
-    let folder = format!("/proc/sys/net/ipv6/conf/{}", link.name);
-    // A kernel without IPv6 has none.
-    if !Path::new(&folder).exists() {
-        return Ok(());
-    }
-    for (key, value) in SYSCTLS {
-        let path = format!("{folder}/{key}");
-        match std::fs::write(&path, value) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            other => other.map_err(|source| LinkError::Sysctl { path, value, source })?,
-        }
-    }
-    Ok(())
+    sysctl::ipv6(&link.name, &SYSCTLS)
 }
 
 fn mistakes(link: &Link, bridge: &Link, wanted: &Attachment) -> Vec<&'static str> {
