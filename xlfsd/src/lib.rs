@@ -9,6 +9,7 @@
 //! - `template`, `image`: what guests are made from;
 //! - `storage`: the disks of guests: pools, volumes and who has them;
 //! - `console`: what guests print and who types;
+//! - `network`: bridges, and the guests' interfaces on them;
 //! - `problem`: the error type of all of these;
 //! - `config`: what the operator sets; `base` opens all of it in order.
 //!
@@ -23,6 +24,7 @@ pub mod durable;
 pub mod event;
 pub mod host;
 pub mod image;
+pub mod network;
 pub mod problem;
 pub mod quarantine;
 pub mod size;
