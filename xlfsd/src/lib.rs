@@ -6,7 +6,8 @@
 //! - `api`: the gRPC services, one file each, and the Unix socket they are on;
 //! - `task` and `event`: long work with steps and progress, and the numbered
 //!   stream of what happens;
-//! - `template`, `image`: what guests are made from;
+//! - `template`, `image`: what guests are made from; `value`: what users say
+//!   about one; `seed`: how that reaches the guest, on a small disk;
 //! - `console`: what guests print and who types;
 //! - `problem`: the error type of all of these;
 //! - `config`: what the operator sets; `base` opens all of it in order.
@@ -24,8 +25,10 @@ pub mod host;
 pub mod image;
 pub mod problem;
 pub mod quarantine;
+pub mod seed;
 pub mod size;
 pub mod suggest;
 pub mod task;
 pub mod template;
 pub mod toml_file;
+pub mod value;

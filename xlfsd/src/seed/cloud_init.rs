@@ -1,0 +1,122 @@
+//! The files that cloud-init reads from a NoCloud disk (cloud-init's
+//! reference, "NoCloud" and "Networking config version 2").
+
+use serde_json::{Map, Value, json};
+
+use super::check::Routes;
+use super::{Addressing, Seed, SeedError, yaml};
+
+/// The folder in the guest that vm-templates/first-boot has too: a guest with
+/// both runs each step once.
+const FOLDER: &str = "/var/lib/xlfs-first-boot";
+
+/// Runs the template's steps as vm-templates/first-boot does, for guests that
+/// have cloud-init instead of it. `xlfs.conf` is ours, quoted by `conf`.
+const RUN_STEPS: &str = "\
+cd /var/lib/xlfs-first-boot && . ./xlfs.conf || exit 1
+say() { echo \"xlfs-first-boot: $*\" | tee -a /var/log/xlfs-first-boot.log >/dev/console; }
+unset XLFS_ROOT_HASH
+export XLFS_FQDN XLFS_HOST XLFS_DOMAIN XLFS_ADDRESSES
+for name in $XLFS_PARAMS; do export \"XLFS_PARAM_$name\"; done
+mkdir -p done
+for step in $XLFS_STEPS; do
+    [ -e \"done/$step\" ] && continue
+    sh \"steps/$step\" </dev/null >>/var/log/xlfs-first-boot.log 2>&1
+    code=$?
+    if [ $code -ne 0 ]; then say \"step $step failed (exit $code)\"; say \"failed: $step\"; exit 1; fi
+    : >\"done/$step\"
+done
+say done
+";
+
+pub(super) fn meta_data(seed: &Seed) -> Result<String, SeedError> {
+    let value = json!({
+        "instance-id": seed.instance.to_string(),
+        "local-hostname": seed.fqdn.as_str(),
+    });
+    write("meta-data", &value)
+}
+
+pub(super) fn user_data(seed: &Seed, conf: &str) -> Result<String, SeedError> {
+    let keys: Vec<_> = seed.ssh_keys.iter().map(|key| key.as_str()).collect();
+    // Without this list cloud-init would make the image's default user, too.
+    let mut root = json!({
+        "name": "root",
+        "lock_passwd": seed.root_password.is_none(),
+    });
+    if !keys.is_empty() {
+        root["ssh_authorized_keys"] = json!(keys);
+    }
+    let mut value = json!({
+        "hostname": seed.fqdn.host(),
+        "fqdn": seed.fqdn.as_str(),
+        "manage_etc_hosts": "localhost",
+        "users": [root],
+        "disable_root": false,
+        "ssh_pwauth": seed.password_login,
+    });
+    if let Some(hash) = &seed.root_password {
+        let root = json!({ "name": "root", "password": hash.secret(), "type": "hash" });
+        value["chpasswd"] = json!({ "expire": false, "users": [root] });
+    }
+    if let Some(locale) = &seed.locale {
+        value["locale"] = json!(locale.as_str());
+    }
+    if let Some(zone) = &seed.time_zone {
+        value["timezone"] = json!(zone.as_str());
+    }
+    if !seed.ntp_servers.is_empty() {
+        let servers: Vec<_> = seed.ntp_servers.iter().map(ToString::to_string).collect();
+        value["ntp"] = json!({ "enabled": true, "servers": servers });
+    }
+    if !seed.steps.is_empty() {
+        let mut files = vec![file("xlfs.conf", "0600", conf)];
+        for step in &seed.steps {
+            files.push(file(&format!("steps/{}", step.name()), "0700", step.content()));
+        }
+        value["write_files"] = json!(files);
+        value["runcmd"] = json!([["sh", "-c", RUN_STEPS]]);
+    }
+    // The first line is what makes it a configuration and not a script.
+    Ok(format!("#cloud-config\n{}", write("user-data", &value)?))
+}
+
+fn file(name: &str, mode: &str, content: &str) -> Value {
+    json!({ "path": format!("{FOLDER}/{name}"), "permissions": mode, "content": content })
+}
+
+pub(super) fn network_config(seed: &Seed, routes: &Routes) -> Result<String, SeedError> {
+    let servers: Vec<_> = seed.name_servers.iter().map(ToString::to_string).collect();
+    let mut ethernets = Map::new();
+    for interface in &seed.interfaces {
+        let dhcp = interface.addressing == Addressing::Dhcp;
+        let mut ethernet = json!({
+            "match": { "macaddress": interface.mac.to_string() },
+            "set-name": interface.name(),
+            "dhcp4": dhcp,
+            "dhcp6": dhcp,
+        });
+        let addresses: Vec<_> = interface.addresses().iter().map(ToString::to_string).collect();
+        if !addresses.is_empty() {
+            ethernet["addresses"] = json!(addresses);
+        }
+        let gateways = routes.get(&interface.index).into_iter().flatten();
+        // Spelled out: older releases do not know "default".
+        let route = |v6| if v6 { "::/0" } else { "0.0.0.0/0" };
+        let gateways: Vec<_> = gateways
+            .map(|to| json!({ "to": route(to.address().is_ipv6()), "via": to.to_string() }))
+            .collect();
+        if !gateways.is_empty() {
+            ethernet["routes"] = json!(gateways);
+        }
+        if !servers.is_empty() && interface.addressing != Addressing::None {
+            ethernet["nameservers"] = json!({ "addresses": servers, "search": seed.search() });
+        }
+        ethernets.insert(interface.name(), ethernet);
+    }
+    write("network-config", &json!({ "version": 2, "ethernets": ethernets }))
+}
+
+fn write(name: &'static str, value: &Value) -> Result<String, SeedError> {
+    yaml::write(value).map_err(|source| SeedError::Yaml { name, source })
+}
