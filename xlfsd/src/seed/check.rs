@@ -10,6 +10,10 @@ use crate::value::{InterfaceAddress, ServerAddress};
 /// Most interfaces of a guest.
 const MAX_INTERFACES: usize = 32;
 
+/// Most steps: the disk's root folder has room for 512 entries, and a long name
+/// takes seven.
+pub const MAX_STEPS: usize = 64;
+
 /// Why no disk can be made of a seed.
 #[derive(Debug, thiserror::Error)]
 pub enum SeedError {
@@ -41,6 +45,8 @@ pub enum SeedError {
         "two steps have the name {name} (FAT sees no difference between small letters and capitals)"
     )]
     SameStep { name: String },
+    #[error("{count} first-boot steps are too many, at most {MAX_STEPS} are possible")]
+    TooManySteps { count: usize },
     #[error("the configuration has {bytes} bytes, at most {MAX_CONTENT} are possible")]
     TooLarge { bytes: usize },
     #[error("cannot write the file {name} of the configuration disk")]
@@ -74,6 +80,9 @@ impl Seed {
     pub(super) fn check(&self) -> Result<Routes, SeedError> {
         self.check_interfaces()?;
         self.check_parameters()?;
+        if self.steps.len() > MAX_STEPS {
+            return Err(SeedError::TooManySteps { count: self.steps.len() });
+        }
         let mut steps = HashSet::new();
         for step in &self.steps {
             if !steps.insert(step.name().to_ascii_lowercase()) {

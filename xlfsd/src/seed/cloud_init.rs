@@ -100,14 +100,10 @@ pub(super) fn network_config(seed: &Seed, routes: &Routes) -> Result<String, See
         if !addresses.is_empty() {
             ethernet["addresses"] = json!(addresses);
         }
-        let gateways = routes.get(&interface.index).into_iter().flatten();
-        // Spelled out: older releases do not know "default".
-        let route = |v6| if v6 { "::/0" } else { "0.0.0.0/0" };
-        let gateways: Vec<_> = gateways
-            .map(|to| json!({ "to": route(to.address().is_ipv6()), "via": to.to_string() }))
-            .collect();
-        if !gateways.is_empty() {
-            ethernet["routes"] = json!(gateways);
+        // Not as routes: cloud-init 22.4 makes ::/64 of the destination ::/0.
+        for gateway in routes.get(&interface.index).into_iter().flatten() {
+            let key = if gateway.address().is_ipv6() { "gateway6" } else { "gateway4" };
+            ethernet[key] = json!(gateway.to_string());
         }
         if !servers.is_empty() && interface.addressing != Addressing::None {
             ethernet["nameservers"] = json!({ "addresses": servers, "search": seed.search() });

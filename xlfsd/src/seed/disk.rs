@@ -1,10 +1,13 @@
 //! The disk's file system: FAT, which every kernel and cloud-init read, made
 //! by the crate fatfs in memory, with fixed times and a volume id that the
 //! guest's uuid gives.
+//!
+//! All files are in its root: fatfs 0.3.6 gives the entries "." and ".." of a
+//! folder long names, which fsck.vfat takes for damage.
 
 use std::io::{Cursor, Write};
 
-use fatfs::{FileSystem, FormatVolumeOptions, FsOptions, format_volume};
+use fatfs::{Date, DateTime, FileSystem, FormatVolumeOptions, FsOptions, Time, TimeProvider};
 use uuid::Uuid;
 
 use super::SeedError;
@@ -22,7 +25,7 @@ const TABLES: usize = 192 << 10;
 /// No smaller than the clusters of a volume of [`MAX_CONTENT`].
 const CLUSTER: usize = 4096;
 
-/// A disk with `files` (path and text) in this order.
+/// A disk with `files` (name and text) in this order.
 pub(super) fn image(instance: Uuid, files: &[(String, String)]) -> Result<Vec<u8>, SeedError> {
     let bytes = files.iter().map(|(_, text)| text.len()).sum();
     if bytes > MAX_CONTENT {
@@ -36,20 +39,32 @@ pub(super) fn image(instance: Uuid, files: &[(String, String)]) -> Result<Vec<u8
         move |source| SeedError::Disk { name, source }
     };
     let options = FormatVolumeOptions::new().volume_label(FAT_LABEL).volume_id(volume_id(instance));
-    format_volume(Cursor::new(image.as_mut_slice()), options).map_err(at(LABEL))?;
-    // Without the crate's feature chrono, all times are the first that FAT has.
-    let volume =
-        FileSystem::new(Cursor::new(image.as_mut_slice()), FsOptions::new()).map_err(at(LABEL))?;
-    for (path, text) in files {
-        let root = volume.root_dir();
-        if let Some((folder, _)) = path.split_once('/') {
-            root.create_dir(folder).map_err(at(folder))?;
-        }
-        let mut file = root.create_file(path).map_err(at(path))?;
-        file.write_all(text.as_bytes()).and_then(|()| file.flush()).map_err(at(path))?;
+    fatfs::format_volume(Cursor::new(image.as_mut_slice()), options).map_err(at(LABEL))?;
+    let options = FsOptions::new().time_provider(&Epoch);
+    let volume = FileSystem::new(Cursor::new(image.as_mut_slice()), options).map_err(at(LABEL))?;
+    for (name, text) in files {
+        let mut file = volume.root_dir().create_file(name).map_err(at(name))?;
+        file.write_all(text.as_bytes()).and_then(|()| file.flush()).map_err(at(name))?;
     }
     volume.unmount().map_err(at(LABEL))?;
     Ok(image)
+}
+
+/// The first moment that FAT knows, for all files.
+#[derive(Debug)]
+struct Epoch;
+
+impl TimeProvider for Epoch {
+    fn get_current_date(&self) -> Date {
+        Date { year: 1980, month: 1, day: 1 }
+    }
+
+    fn get_current_date_time(&self) -> DateTime {
+        DateTime {
+            date: self.get_current_date(),
+            time: Time { hour: 0, min: 0, sec: 0, millis: 0 },
+        }
+    }
 }
 
 /// All of the uuid has a part in it: neighbours differ in a few bits only.

@@ -8,7 +8,7 @@
 //! - those with cloud-init find its NoCloud files `meta-data`, `user-data` and
 //!   `network-config` (`cloud_init`, written by `yaml`);
 //! - those with vm-templates/first-boot find the same in `xlfs.conf`, lines
-//!   that a shell reads (`conf`), and the template's steps in `steps/`.
+//!   that a shell reads (`conf`), and the template's steps as `step-NAME`.
 //!
 //! `check` holds a seed as a whole against nonsense; single values are good by
 //! their types (`crate::value`). `disk` is the file system, `swap` the first
@@ -35,7 +35,7 @@ use crate::value::{
     SshPublicKey, TimeZone,
 };
 
-pub use check::{SeedError, variable};
+pub use check::{MAX_STEPS, SeedError, variable};
 pub use disk::{LABEL, MAX_CONTENT};
 pub use step::{MAX_STEP, Step, StepError};
 
@@ -124,7 +124,7 @@ impl Seed {
             ("xlfs.conf".to_owned(), conf),
         ];
         for step in &self.steps {
-            files.push((format!("steps/{}", step.name()), step.content().to_owned()));
+            files.push((format!("step-{}", step.name()), step.content().to_owned()));
         }
         disk::image(self.instance, &files)
     }

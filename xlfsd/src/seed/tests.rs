@@ -90,9 +90,24 @@ fn the_disk_is_small_labelled_and_the_same_each_time() {
     assert_eq!(volume.read_volume_label_from_root_dir().unwrap().as_deref(), Some(LABEL));
     assert_eq!(volume.volume_label(), LABEL);
     assert_eq!(volume.volume_id(), 0x1234_5678);
-    let names: Vec<_> = volume.root_dir().iter().map(|entry| entry.unwrap().file_name()).collect();
-    assert_eq!(names, ["meta-data", "user-data", "network-config", "xlfs.conf", "steps"]);
-    assert_eq!(read(&image, "steps/10-data.sh"), "# ünïcode\nexit 0\n");
+    let entries: Vec<_> = volume.root_dir().iter().map(Result::unwrap).collect();
+    let names: Vec<_> = entries.iter().map(|entry| entry.file_name()).collect();
+    assert_eq!(
+        names,
+        [
+            "meta-data",
+            "user-data",
+            "network-config",
+            "xlfs.conf",
+            "step-20-web.sh",
+            "step-10-data.sh"
+        ]
+    );
+    for entry in &entries {
+        let date = entry.modified().date;
+        assert_eq!((date.year, date.month, date.day), (1980, 1, 1), "{}", entry.file_name());
+    }
+    assert_eq!(read(&image, "step-10-data.sh"), "# ünïcode\nexit 0\n");
 }
 
 #[test]
@@ -109,8 +124,9 @@ fn a_disk_grows_with_its_content_up_to_a_limit() {
     seed.parameters.insert("rest".into(), "y".repeat(rest));
     assert!(matches!(seed.image(), Err(SeedError::TooLarge { .. })));
     // The fullest disk: each file has one byte more than its clusters hold.
-    let files: Vec<_> =
-        (0..63).map(|n| (format!("steps/{n}"), "x".repeat((64 << 10) + 1))).collect();
+    let files: Vec<_> = (0..63)
+        .map(|n| (format!("step-{n}-{}", "n".repeat(60)), "x".repeat((64 << 10) + 1)))
+        .collect();
     assert!(disk::image(Uuid::nil(), &files).is_ok());
 }
 
@@ -129,9 +145,7 @@ fn cloud_init_is_told_everything() {
                 "match": { "macaddress": "00:16:3e:00:00:00" }, "set-name": "eth0",
                 "dhcp4": false, "dhcp6": false,
                 "addresses": ["10.0.0.2/24", "fd00::2/64"],
-                "routes": [
-                    { "to": "0.0.0.0/0", "via": "10.0.0.1" }, { "to": "::/0", "via": "fe80::1" },
-                ],
+                "gateway4": "10.0.0.1", "gateway6": "fe80::1",
                 "nameservers": name_servers,
             },
             "eth1": {
@@ -270,11 +284,8 @@ fn no_value_breaks_out_of_the_shell_or_of_yaml() {
     let name = |index| format!("p{index}");
     seed.parameters =
         values.iter().enumerate().map(|(index, value)| (name(index), value.clone())).collect();
-    seed.steps = values
-        .iter()
-        .enumerate()
-        .map(|(index, value)| Step::new(&name(index), value).unwrap())
-        .collect();
+    let steps = values.iter().take(MAX_STEPS).enumerate();
+    seed.steps = steps.map(|(index, value)| Step::new(&name(index), value).unwrap()).collect();
     let image = seed.image().unwrap();
     let conf = read(&image, "xlfs.conf");
     let names: Vec<_> = (0..values.len()).map(|index| format!("PARAM_P{index}")).collect();
@@ -282,7 +293,8 @@ fn no_value_breaks_out_of_the_shell_or_of_yaml() {
     assert_eq!(sourced(&conf, &names), values);
     assert_eq!(sourced(&conf, &["FQDN"]), ["web"]);
     let files = &yaml(&image, "user-data")["write_files"];
-    for (index, value) in values.iter().enumerate() {
+    assert_eq!(files[0]["content"], conf);
+    for (index, value) in values.iter().take(MAX_STEPS).enumerate() {
         assert_eq!(files[index + 1]["content"], *value);
     }
 }
@@ -301,6 +313,10 @@ fn nonsense_is_refused_and_named() {
         ),
         (|seed| seed.interfaces[1].mac = seed.interfaces[0].mac, "same MAC address, 00:16:3e"),
         (|seed| seed.interfaces[1].addressing = fixed(&["10.0.0.2/8"]), "same address, 10.0.0.2"),
+        (
+            |seed| seed.steps = vec![Step::new("a", "").unwrap(); 65],
+            "65 first-boot steps are too many",
+        ),
         (|seed| seed.interfaces[1].addressing = fixed(&[]), "eth1 is to have static addresses"),
         (|seed| seed.gateways = vec![parse("10.0.0.2")], "an address of the guest itself"),
         (
