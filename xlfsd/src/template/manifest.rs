@@ -199,6 +199,12 @@ impl Template {
                         "image.command_line: the secret {name} must not stand there, where every program of the guest can read it"
                     )));
                 }
+                Some(parameter) if parameter.r#type.has_lines() => {
+                    return Err(wrong(format!(
+                        "image.command_line: {name} is of the type {}, whose values have several lines, and must not stand there",
+                        parameter.r#type
+                    )));
+                }
                 Some(_) => {}
                 None => {
                     let known = parameters.keys().map(String::as_str).chain(GuestFact::NAMES);

@@ -24,4 +24,4 @@ pub use guest::GuestFacts;
 pub use library::{Broken, TemplateLibrary};
 pub use manifest::{EndAction, EndPolicy, Resources, Template, TemplateError};
 pub use parameter::{Parameter, ParameterType};
-pub use resolve::ResolvedParams;
+pub use resolve::{ResolvedParams, SECRET_MARKER};

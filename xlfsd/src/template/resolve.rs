@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use super::command_line::{MAX_COMMAND_LINE, forbidden_in_value};
 use super::guest::{GuestFact, GuestFacts};
+use super::parameter::secret::generate;
 use super::{Parameter, Template};
 use crate::problem::{FieldProblem, Problem};
 use crate::suggest::did_you_mean;
@@ -16,14 +17,26 @@ pub struct ResolvedParams {
     pub values: BTreeMap<String, String>,
     /// The kernel's command line, at most [`MAX_COMMAND_LINE`] bytes, without a NUL.
     pub command_line: String,
+    /// Secrets that were made because nobody gave them: for the answer to the
+    /// user, once, and for nothing else.
+    pub generated: BTreeMap<String, String>,
     secrets: Vec<String>,
 }
+
+/// Stands for a secret's value in a record.
+pub const SECRET_MARKER: &str = "(secret)";
 
 impl ResolvedParams {
     /// What may be shown: all but the secrets.
     pub fn shown(&self) -> BTreeMap<String, String> {
         let shown = self.values.iter().filter(|(name, _)| !self.secrets.contains(name));
         shown.map(|(name, value)| (name.clone(), value.clone())).collect()
+    }
+
+    /// What a guest's record keeps: all values, with [`SECRET_MARKER`] for each secret.
+    pub fn recorded(&self) -> BTreeMap<String, String> {
+        let marked = self.secrets.iter().map(|name| (name.clone(), SECRET_MARKER.to_owned()));
+        self.shown().into_iter().chain(marked).collect()
     }
 
     /// The names of secrets that have a value.
@@ -67,12 +80,19 @@ impl Template {
             };
             wrong.push(FieldProblem::new(format!("parameters.{shown}"), description));
         }
-        let mut values = BTreeMap::new();
+        let (mut values, mut generated) = (BTreeMap::new(), BTreeMap::new());
         for (name, parameter) in &self.parameters {
             let given = given.iter().find(|(given, _)| *given == name);
             match self.value(name, parameter, given.map(|(_, value)| value.as_str()), guest) {
                 Ok(Some(value)) => {
                     values.insert(name.clone(), value);
+                }
+                Ok(None) if parameter.is_generated() => {
+                    let made = generate(parameter.length).map_err(|error| {
+                        Problem::internal(format!("no random numbers for {name}")).cause(&error)
+                    })?;
+                    generated.insert(name.clone(), made.clone());
+                    values.insert(name.clone(), made);
                 }
                 Ok(None) => {}
                 Err(description) => {
@@ -91,7 +111,7 @@ impl Template {
         let secrets = self.parameters.iter().filter(|(_, parameter)| parameter.secret);
         let secrets = secrets.map(|(name, _)| name.clone());
         let secrets = secrets.filter(|name| values.contains_key(name)).collect();
-        Ok(ResolvedParams { values, command_line, secrets })
+        Ok(ResolvedParams { values, command_line, generated, secrets })
     }
 
     fn value(
@@ -203,6 +223,9 @@ mod tests {
             [parameters.password]
             type = "string"
             secret = true
+            [parameters.token]
+            type = "secret"
+            length = 32
         "#;
         std::fs::write(dir.join("template.toml"), manifest).unwrap();
         Template::read(&dir).unwrap()
@@ -262,8 +285,26 @@ mod tests {
         let resolved = validate(&[("count", "1"), ("password", "hunter2\"")]).unwrap();
         assert_eq!(resolved.values["password"], "hunter2\"");
         assert!(!resolved.shown().contains_key("password"));
-        assert_eq!(resolved.secrets(), ["password"]);
+        assert_eq!(resolved.secrets(), ["password", "token"]);
         assert!(!format!("{resolved:?}").contains("hunter2"));
+        let recorded = resolved.recorded();
+        assert_eq!(recorded["password"], SECRET_MARKER);
+        assert_eq!(recorded["token"], SECRET_MARKER);
+        assert_eq!(recorded["count"], "1");
+    }
+
+    #[test]
+    fn a_secret_that_is_not_given_is_made_and_told() {
+        let resolved = validate(&[("count", "1")]).unwrap();
+        let made = &resolved.generated["token"];
+        assert_eq!(made.len(), 32);
+        assert_eq!(resolved.values["token"], *made);
+        assert!(!resolved.shown().contains_key("token"));
+        assert!(!format!("{resolved:?}").contains(made));
+        assert_ne!(validate(&[("count", "1")]).unwrap().generated["token"], *made);
+        let given = validate(&[("count", "1"), ("token", "my own")]).unwrap();
+        assert_eq!(given.values["token"], "my own");
+        assert!(given.generated.is_empty());
     }
 
     #[test]

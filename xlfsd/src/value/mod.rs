@@ -18,11 +18,13 @@ pub use domain_name::DomainName;
 pub use email::Email;
 pub use password_hash::PasswordHash;
 pub use place::{Locale, TimeZone};
+#[cfg(test)]
+pub(crate) use ssh_key::ED25519;
 pub use ssh_key::SshPublicKey;
 
 /// Why a text is no such value: the end of a sentence that begins with its
 /// name, such as "must be a time zone, such as Europe/Zurich". It never
-/// repeats the text, which may be a secret.
+/// repeats a text that may be a secret.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct BadValue(pub(crate) String);
