@@ -259,6 +259,25 @@ fn what_the_image_lacks_is_named_and_the_rest_is_done() {
 }
 
 #[test]
+fn a_card_without_a_dhcp_client_is_told() {
+    let guest = Guest::new();
+    std::fs::remove_file(guest.path("programs/udhcpc")).unwrap();
+    // A PATH without the host's clients: the few programs that it takes.
+    for program in ["cat", "sed", "awk", "dd", "tr", "cp", "rm", "mv", "ln", "mkdir", "chmod"] {
+        guest.link_program(program);
+    }
+    for program in ["chown", "stat", "readlink", "cksum", "sh", "grep", "ls", "sleep"] {
+        guest.link_program(program);
+    }
+    let folder = guest.unpack(&seed());
+    let path = guest.path("programs");
+    let run = guest.boot_on(path.to_str().unwrap(), &path.join("sh"), folder.to_str());
+    assert!(run.console.contains("this image has no DHCP client for eth1"), "{}", run.console);
+    assert_eq!(run.last(), "xlfs-first-boot: failed: network_by_ip");
+    assert_eq!(guest.read("etc/hostname"), "www\n");
+}
+
+#[test]
 fn a_guest_without_the_disk_says_so_unless_it_is_set_up() {
     let guest = Guest::new();
     let run = guest.boot("/nonexistent", None);
@@ -281,7 +300,7 @@ fn it_finds_the_disk_by_its_label_and_mounts_it_read_only() {
     guest.program("umount", umount);
     guest.block_device("xvda", &[0; 65536], "0");
     guest.block_device("xvdz", &seed().image().unwrap(), "1");
-    let run = guest.boot_on(&guest.path("programs"), "sh".as_ref(), None);
+    let run = guest.boot_on(&guest.programs(), "sh".as_ref(), None);
     assert!(run.good, "{}\n{}", run.console, guest.log());
     assert_eq!(guest.read("ran"), "second\nfirst\n");
     let asked = std::fs::read_to_string(folder.with_extension("log")).unwrap();
@@ -300,10 +319,12 @@ fn busybox_understands_all_of_it() {
         guest.with(&[(kind, ""), ("etc/ssh/sshd_config", ""), ("etc/ntp.conf", "")]);
         let applets = guest.busybox();
         let folder = guest.unpack(&seed());
-        let run = guest.boot_on(&applets, &applets.join("sh"), folder.to_str());
+        let run = guest.boot_on(applets.to_str().unwrap(), &applets.join("sh"), folder.to_str());
         assert!(run.good, "{}\n{}", run.console, guest.log());
         assert_eq!(run.last(), "xlfs-first-boot: done");
+        assert!(!run.console.contains("not found"), "{}", run.console);
         assert_eq!(guest.read("ran"), "second\nfirst\n");
+        assert_eq!(guest.read("etc/hostname"), "www\n");
         assert!(guest.read("etc/shadow").contains(hash('h').secret()));
         assert_eq!(guest.mode("etc/shadow"), 0o640);
     }
@@ -321,7 +342,7 @@ fn busybox_finds_and_mounts_the_disk() {
     guest.with(&[("sys/class/block/xvdz/ro", "1")]);
     std::os::unix::fs::symlink(loop_device.path(), guest.path("dev/xvdz")).unwrap();
     let applets = guest.busybox();
-    let run = guest.boot_on(&applets, &applets.join("sh"), None);
+    let run = guest.boot_on(applets.to_str().unwrap(), &applets.join("sh"), None);
     assert!(run.good, "{}\n{}", run.console, guest.log());
     assert_eq!(run.last(), "xlfs-first-boot: done");
     assert_eq!(guest.read("ran"), "second\nfirst\n");

@@ -53,6 +53,8 @@ impl Guest {
         ]);
         let mode = fs::Permissions::from_mode(0o640);
         fs::set_permissions(guest.path("etc/shadow"), mode).unwrap();
+        // Only looked for: nothing runs it here.
+        guest.program("udhcpc", "#!/bin/sh\nexit 1\n");
         guest
     }
 
@@ -119,6 +121,21 @@ impl Guest {
         fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
     }
 
+    /// One of the host's programs, in that folder.
+    pub(crate) fn link_program(&self, name: &str) {
+        let path = std::env::var_os("PATH").unwrap();
+        let places = std::env::split_paths(&path).map(|dir| dir.join(name));
+        let place = places.into_iter().find(|place| place.exists());
+        let place = place.unwrap_or_else(|| panic!("{name} is missing"));
+        std::os::unix::fs::symlink(place, self.path("programs").join(name)).unwrap();
+    }
+
+    /// The PATH with those before the host's.
+    pub(crate) fn programs(&self) -> String {
+        let inherited = std::env::var("PATH").unwrap_or_default();
+        format!("{}:{inherited}", self.path("programs").display())
+    }
+
     /// A folder with all that busybox can do.
     pub(crate) fn busybox(&self) -> PathBuf {
         let applets = self.dir.path().join("applets");
@@ -130,16 +147,15 @@ impl Guest {
 
     pub(crate) fn boot(&self, disk: &str, part: Option<&str>) -> Run {
         let mut command = Command::new("sh");
-        command.arg(PROGRAM).args(part).env("XLFS_DISK", disk);
+        command.arg(PROGRAM).args(part).env("XLFS_DISK", disk).env("PATH", self.programs());
         self.start(command)
     }
 
-    /// With the programs in `path` before all others, and with the disk to be
+    /// With the programs in `path` (as PATH has it), and with the disk to be
     /// found by its label unless it is named.
-    pub(crate) fn boot_on(&self, path: &Path, shell: &Path, disk: Option<&str>) -> Run {
-        let inherited = std::env::var("PATH").unwrap_or_default();
+    pub(crate) fn boot_on(&self, path: &str, shell: &Path, disk: Option<&str>) -> Run {
         let mut command = Command::new(shell);
-        command.arg(PROGRAM).env("PATH", format!("{}:{inherited}", path.display()));
+        command.arg(PROGRAM).env("PATH", path);
         match disk {
             Some(disk) => command.env("XLFS_DISK", disk),
             None => command.env_remove("XLFS_DISK"),
