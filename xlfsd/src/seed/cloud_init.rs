@@ -39,11 +39,9 @@ pub(super) fn meta_data(seed: &Seed) -> Result<String, SeedError> {
 
 pub(super) fn user_data(seed: &Seed, conf: &str) -> Result<String, SeedError> {
     let keys: Vec<_> = seed.ssh_keys.iter().map(|key| key.as_str()).collect();
-    // Without this list cloud-init would make the image's default user, too.
-    let mut root = json!({
-        "name": "root",
-        "lock_passwd": seed.root_password.is_none(),
-    });
+    // Without this list cloud-init would make the image's default user, too; and
+    // it locks root's password unless told not to.
+    let mut root = json!({ "name": "root", "lock_passwd": false });
     if !keys.is_empty() {
         root["ssh_authorized_keys"] = json!(keys);
     }
@@ -115,4 +113,48 @@ pub(super) fn network_config(seed: &Seed, routes: &Routes) -> Result<String, See
 
 fn write(name: &'static str, value: &Value) -> Result<String, SeedError> {
     yaml::write(value).map_err(|source| SeedError::Yaml { name, source })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::process::Command;
+
+    use super::*;
+
+    #[test]
+    fn the_steps_run_in_order_once_and_until_one_fails() {
+        let root = tempfile::tempdir().unwrap();
+        let path = |name: &str| root.path().join(name);
+        fs::create_dir_all(path("lib/steps")).unwrap();
+        fs::create_dir(path("log")).unwrap();
+        let conf = "XLFS_FQDN='a.b' XLFS_HOST='a' XLFS_DOMAIN='b' XLFS_ADDRESSES='' \
+                    XLFS_ROOT_HASH='hash' XLFS_PARAMS='X Y' XLFS_PARAM_X='it'\\''s' \
+                    XLFS_PARAM_Y='' XLFS_STEPS='2 1 3'\n";
+        fs::write(path("lib/xlfs.conf"), conf).unwrap();
+        let told = "echo \"$0 $XLFS_FQDN $XLFS_PARAM_X ${XLFS_ROOT_HASH-none}\" >>../ran\n";
+        fs::write(path("lib/steps/2"), told).unwrap();
+        fs::write(path("lib/steps/1"), "test -e ../allowed || exit 4\n").unwrap();
+        fs::write(path("lib/steps/3"), told).unwrap();
+        let script = RUN_STEPS
+            .replace(FOLDER, path("lib").to_str().unwrap())
+            .replace("/var/log", path("log").to_str().unwrap())
+            .replace(">/dev/console", &format!(">>{}", path("console").display()));
+        let run = || Command::new("sh").args(["-c", &script]).status().unwrap().success();
+        assert!(!run());
+        fs::write(path("allowed"), "").unwrap();
+        assert!(run());
+        let ran = fs::read_to_string(path("ran")).unwrap();
+        assert_eq!(ran, "steps/2 a.b it's none\nsteps/3 a.b it's none\n");
+        let console = fs::read_to_string(path("console")).unwrap();
+        let lines: Vec<_> = console.lines().collect();
+        assert_eq!(
+            lines,
+            [
+                "xlfs-first-boot: step 1 failed (exit 4)",
+                "xlfs-first-boot: failed: 1",
+                "xlfs-first-boot: done"
+            ]
+        );
+    }
 }

@@ -192,7 +192,7 @@ fn nothing_given_is_nothing_said() {
         keys,
         ["disable_root", "fqdn", "hostname", "manage_etc_hosts", "ssh_pwauth", "users"]
     );
-    assert_eq!(user["users"], json!([{ "name": "root", "lock_passwd": true }]));
+    assert_eq!(user["users"], json!([{ "name": "root", "lock_passwd": false }]));
 }
 
 #[test]
