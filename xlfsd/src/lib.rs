@@ -8,6 +8,8 @@
 //!   stream of what happens;
 //! - `template`, `image`: what guests are made from;
 //! - `storage`: the disks of guests: pools, volumes and who has them;
+//! - `template`, `image`: what guests are made from; `value`: what users say
+//!   about one; `seed`: how that reaches the guest, on a small disk;
 //! - `console`: what guests print and who types;
 //! - `network`: bridges, and the guests' interfaces on them;
 //! - `problem`: the error type of all of these;
@@ -27,9 +29,11 @@ pub mod image;
 pub mod network;
 pub mod problem;
 pub mod quarantine;
+pub mod seed;
 pub mod size;
 pub mod storage;
 pub mod suggest;
 pub mod task;
 pub mod template;
 pub mod toml_file;
+pub mod value;

@@ -3,13 +3,19 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use xlfs_proto::v1 as pb;
 
 use super::command_line::{CommandLine, CommandLineError};
+use super::disk::{Disk, DiskManifest, Swap, SwapManifest, check_disks};
+use super::end_policy::EndPolicy;
+use super::first_boot::{FirstBootManifest, StepFileError, read_steps};
 use super::guest::GuestFact;
+use super::health::{HealthCheck, HealthManifest};
+use super::network::{Network, NetworkManifest};
 use super::parameter::{Parameter, ParameterManifest};
-use crate::size::ByteSize;
+use super::resources::{Resources, ResourcesManifest};
+use crate::seed::Step;
 use crate::suggest::did_you_mean;
 use crate::toml_file::{self, TomlFileError};
 
@@ -30,6 +36,13 @@ pub enum TemplateError {
         #[source]
         source: CommandLineError,
     },
+    #[error("{}: the first-boot step {name} cannot be used", path.display())]
+    Step {
+        path: PathBuf,
+        name: String,
+        #[source]
+        source: StepFileError,
+    },
 }
 
 #[derive(Debug, Deserialize)]
@@ -47,6 +60,16 @@ struct Manifest {
     policy: EndPolicy,
     #[serde(default)]
     parameters: BTreeMap<String, ParameterManifest>,
+    #[serde(default)]
+    disks: BTreeMap<String, DiskManifest>,
+    swap: Option<SwapManifest>,
+    network: Option<NetworkManifest>,
+    #[serde(default)]
+    first_boot: FirstBootManifest,
+    #[serde(default)]
+    health: Vec<HealthManifest>,
+    #[serde(default)]
+    services: BTreeMap<String, String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -56,83 +79,6 @@ struct ImageManifest {
     ramdisk: Option<String>,
     #[serde(default)]
     command_line: String,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-struct ResourcesManifest {
-    memory: ByteSize,
-    memory_min: ByteSize,
-    vcpus: u32,
-    vcpus_max: u32,
-}
-
-impl Default for ResourcesManifest {
-    fn default() -> Self {
-        let memory = ByteSize::mib(256);
-        Self { memory, memory_min: ByteSize::mib(16), vcpus: 1, vcpus_max: MAX_VCPUS }
-    }
-}
-
-/// What a PV guest can have at most without extras (XEN_LEGACY_MAX_VCPUS, xen.h).
-const MAX_VCPUS: u32 = 32;
-
-/// What a guest gets unless its user says otherwise.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Resources {
-    pub memory_mib: u64,
-    /// Less is refused.
-    pub memory_min_mib: u64,
-    pub vcpus: u32,
-    /// More are refused.
-    pub vcpus_max: u32,
-}
-
-/// What is done when the guest ends by itself.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum EndAction {
-    Destroy,
-    Restart,
-    Preserve,
-}
-
-impl From<EndAction> for pb::EndAction {
-    fn from(action: EndAction) -> Self {
-        match action {
-            EndAction::Destroy => Self::Destroy,
-            EndAction::Restart => Self::Restart,
-            EndAction::Preserve => Self::Preserve,
-        }
-    }
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct EndPolicy {
-    pub on_poweroff: EndAction,
-    pub on_reboot: EndAction,
-    pub on_crash: EndAction,
-}
-
-impl Default for EndPolicy {
-    fn default() -> Self {
-        Self {
-            on_poweroff: EndAction::Destroy,
-            on_reboot: EndAction::Restart,
-            on_crash: EndAction::Restart,
-        }
-    }
-}
-
-impl From<EndPolicy> for pb::EndPolicy {
-    fn from(policy: EndPolicy) -> Self {
-        Self {
-            on_poweroff: pb::EndAction::from(policy.on_poweroff).into(),
-            on_reboot: pb::EndAction::from(policy.on_reboot).into(),
-            on_crash: pb::EndAction::from(policy.on_crash).into(),
-        }
-    }
 }
 
 /// A template that guests can be made from.
@@ -150,6 +96,18 @@ pub struct Template {
     pub resources: Resources,
     pub end_policy: EndPolicy,
     pub parameters: BTreeMap<String, Parameter>,
+    /// By name; the root file system's is [`Disk::ROOT`]. None: it runs from its ramdisk.
+    pub disks: BTreeMap<String, Disk>,
+    /// None: the guest has no swap volume.
+    pub swap: Option<Swap>,
+    /// None: the guest has no network.
+    pub network: Option<Network>,
+    /// What a new guest runs, in this order.
+    pub steps: Vec<Step>,
+    /// What tells whether its services work.
+    pub health: Vec<HealthCheck>,
+    /// For people: what the guest offers, one line each.
+    pub services: BTreeMap<String, String>,
     /// The manifest's path, for errors.
     pub path: PathBuf,
     pub(super) command_line: CommandLine,
@@ -180,7 +138,7 @@ impl Template {
         if manifest.summary.contains('\n') {
             return Err(wrong("its summary must be one line".into()));
         }
-        let resources = check_resources(&manifest.resources).map_err(wrong)?;
+        let resources = manifest.resources.check().map_err(wrong)?;
         let mut parameters = BTreeMap::new();
         for (name, declared) in manifest.parameters {
             let parameter = check_name(&name).and_then(|()| Parameter::new(declared));
@@ -199,6 +157,12 @@ impl Template {
                         "image.command_line: the secret {name} must not stand there, where every program of the guest can read it"
                     )));
                 }
+                Some(parameter) if parameter.r#type.has_lines() => {
+                    return Err(wrong(format!(
+                        "image.command_line: {name} is of the type {}, whose values have several lines, and must not stand there",
+                        parameter.r#type
+                    )));
+                }
                 Some(_) => {}
                 None => {
                     let known = parameters.keys().map(String::as_str).chain(GuestFact::NAMES);
@@ -209,6 +173,19 @@ impl Template {
                 }
             }
         }
+        let section = |name: &'static str| move |error: String| wrong(format!("{name}{error}"));
+        let disks = check_disks(manifest.disks).map_err(section("disks."))?;
+        let swap = manifest.swap.map(|swap| swap.check(&disks)).transpose();
+        let swap = swap.map_err(section("swap: "))?;
+        let network = manifest.network.map(NetworkManifest::check).transpose();
+        let network = network.map_err(section("network: "))?;
+        let steps = read_steps(path, &manifest.first_boot, &parameters)?;
+        let mut health = Vec::new();
+        for (index, check) in manifest.health.into_iter().enumerate() {
+            let check = check.check(&parameters);
+            health.push(check.map_err(|error| wrong(format!("health {}: {error}", index + 1)))?);
+        }
+        check_services(&manifest.services).map_err(section("services."))?;
         Ok(Self {
             name: manifest.name,
             version: manifest.version,
@@ -219,6 +196,12 @@ impl Template {
             resources,
             end_policy: manifest.policy,
             parameters,
+            disks,
+            swap,
+            network,
+            steps,
+            health,
+            services: manifest.services,
             path: path.to_owned(),
             command_line,
         })
@@ -249,31 +232,26 @@ impl Template {
     }
 }
 
-fn check_resources(resources: &ResourcesManifest) -> Result<Resources, String> {
-    let ResourcesManifest { memory, memory_min, vcpus, vcpus_max } = *resources;
-    for (key, size) in [("memory", memory), ("memory_min", memory_min)] {
-        if size.as_mib() == 0 || size.0 % ByteSize::mib(1).0 != 0 {
-            return Err(format!("resources.{key} must be a number of whole MiB, such as \"128M\""));
-        }
-    }
-    if memory < memory_min {
-        return Err("resources.memory is less than resources.memory_min".into());
-    }
-    if vcpus == 0 || vcpus > vcpus_max || vcpus_max > MAX_VCPUS {
-        return Err(format!(
-            "resources.vcpus must be 1 to vcpus_max, and that at most {MAX_VCPUS}"
-        ));
-    }
-    let (memory_mib, memory_min_mib) = (memory.as_mib(), memory_min.as_mib());
-    Ok(Resources { memory_mib, memory_min_mib, vcpus, vcpus_max })
-}
-
 /// Whether a folder of this name can hold a template.
 pub(super) fn is_template_name(name: &str) -> bool {
     (1..=63).contains(&name.len())
         && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
         && !name.starts_with('-')
         && !name.ends_with('-')
+}
+
+fn check_services(services: &BTreeMap<String, String>) -> Result<(), String> {
+    for (name, what) in services {
+        if !is_template_name(name) {
+            return Err(format!(
+                "{name}: its name must have lower-case letters, digits and inner dashes"
+            ));
+        }
+        if what.is_empty() || what.chars().any(char::is_control) {
+            return Err(format!("{name}: it must be told in one line"));
+        }
+    }
+    Ok(())
 }
 
 fn check_name(name: &str) -> Result<(), String> {
@@ -299,5 +277,7 @@ fn check_places(default: &str) -> Result<(), String> {
     Ok(())
 }
 
+#[cfg(test)]
+mod section_tests;
 #[cfg(test)]
 mod tests;

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use super::command_line::{MAX_COMMAND_LINE, forbidden_in_value};
 use super::guest::{GuestFact, GuestFacts};
+use super::parameter::secret::generate;
 use super::{Parameter, Template};
 use crate::problem::{FieldProblem, Problem};
 use crate::suggest::did_you_mean;
@@ -16,14 +17,26 @@ pub struct ResolvedParams {
     pub values: BTreeMap<String, String>,
     /// The kernel's command line, at most [`MAX_COMMAND_LINE`] bytes, without a NUL.
     pub command_line: String,
+    /// Secrets that were made because nobody gave them: for the answer to the
+    /// user, once, and for nothing else.
+    pub generated: BTreeMap<String, String>,
     secrets: Vec<String>,
 }
+
+/// Stands for a secret's value in a record.
+pub const SECRET_MARKER: &str = "(secret)";
 
 impl ResolvedParams {
     /// What may be shown: all but the secrets.
     pub fn shown(&self) -> BTreeMap<String, String> {
         let shown = self.values.iter().filter(|(name, _)| !self.secrets.contains(name));
         shown.map(|(name, value)| (name.clone(), value.clone())).collect()
+    }
+
+    /// What a guest's record keeps: all values, with [`SECRET_MARKER`] for each secret.
+    pub fn recorded(&self) -> BTreeMap<String, String> {
+        let marked = self.secrets.iter().map(|name| (name.clone(), SECRET_MARKER.to_owned()));
+        self.shown().into_iter().chain(marked).collect()
     }
 
     /// The names of secrets that have a value.
@@ -67,12 +80,19 @@ impl Template {
             };
             wrong.push(FieldProblem::new(format!("parameters.{shown}"), description));
         }
-        let mut values = BTreeMap::new();
+        let (mut values, mut generated) = (BTreeMap::new(), BTreeMap::new());
         for (name, parameter) in &self.parameters {
             let given = given.iter().find(|(given, _)| *given == name);
             match self.value(name, parameter, given.map(|(_, value)| value.as_str()), guest) {
                 Ok(Some(value)) => {
                     values.insert(name.clone(), value);
+                }
+                Ok(None) if parameter.is_generated() => {
+                    let made = generate(parameter.length).map_err(|error| {
+                        Problem::internal(format!("no random numbers for {name}")).cause(&error)
+                    })?;
+                    generated.insert(name.clone(), made.clone());
+                    values.insert(name.clone(), made);
                 }
                 Ok(None) => {}
                 Err(description) => {
@@ -91,7 +111,7 @@ impl Template {
         let secrets = self.parameters.iter().filter(|(_, parameter)| parameter.secret);
         let secrets = secrets.map(|(name, _)| name.clone());
         let secrets = secrets.filter(|name| values.contains_key(name)).collect();
-        Ok(ResolvedParams { values, command_line, secrets })
+        Ok(ResolvedParams { values, command_line, generated, secrets })
     }
 
     fn value(
@@ -171,122 +191,4 @@ fn fill_facts(default: &str, guest: &GuestFacts<'_>) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use uuid::Uuid;
-
-    use super::*;
-
-    const GUEST: GuestFacts<'static> = GuestFacts { name: "web", uuid: Uuid::nil() };
-
-    fn template() -> Template {
-        let dir = tempfile::tempdir().unwrap();
-        let dir = dir.path().join("sample");
-        std::fs::create_dir(&dir).unwrap();
-        let manifest = r#"
-            name = "sample"
-            version = "1"
-            summary = "For tests"
-            [image]
-            kernel = "k"
-            command_line = "x.host=${hostname} x.banner=${banner} x.note=${note} x.n=${count}"
-            [parameters.hostname]
-            type = "hostname"
-            default = "${guest.name}.example.org"
-            [parameters.banner]
-            type = "string"
-            [parameters.note]
-            type = "string"
-            [parameters.count]
-            type = "integer"
-            required = true
-            description = "how many"
-            [parameters.password]
-            type = "string"
-            secret = true
-        "#;
-        std::fs::write(dir.join("template.toml"), manifest).unwrap();
-        Template::read(&dir).unwrap()
-    }
-
-    fn validate(given: &[(&str, &str)]) -> Result<ResolvedParams, Problem> {
-        let given = given.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
-        template().validate(&given.collect(), &GUEST)
-    }
-
-    #[test]
-    fn defaults_facts_and_values_come_together() {
-        let resolved = validate(&[("count", " 3"), ("banner", "hello you")]).unwrap();
-        assert_eq!(resolved.command_line, "x.host=web.example.org x.banner=\"hello you\" x.n=3");
-        assert_eq!(resolved.values["count"], "3");
-        assert!(!resolved.values.contains_key("note"));
-    }
-
-    #[test]
-    fn all_that_is_wrong_is_named_at_once() {
-        let problem = validate(&[
-            ("hostname", "not a host"),
-            ("bannr", "x"),
-            ("banner", "a\"b"),
-            ("note", "a\nb"),
-        ])
-        .unwrap_err();
-        let fields: Vec<_> = problem.fields().iter().map(|wrong| wrong.field.as_str()).collect();
-        assert_eq!(
-            fields,
-            [
-                "parameters.bannr",
-                "parameters.banner",
-                "parameters.count",
-                "parameters.hostname",
-                "parameters.note"
-            ]
-        );
-        assert!(problem.fields()[0].description.contains("(did you mean \"banner\"?)"));
-        assert_eq!(problem.fields()[2].description, "is required: how many");
-        assert_eq!(problem.object.as_deref(), Some("domain web"));
-    }
-
-    #[test]
-    fn the_line_may_have_1023_bytes_and_no_more() {
-        let bare = validate(&[("count", "1"), ("banner", "")]).unwrap().command_line.len();
-        let fitting = "x".repeat(MAX_COMMAND_LINE - bare);
-        let resolved = validate(&[("count", "1"), ("banner", &fitting)]).unwrap();
-        assert_eq!(resolved.command_line.len(), MAX_COMMAND_LINE);
-        let problem = validate(&[("count", "1"), ("banner", &format!("{fitting}x"))]).unwrap_err();
-        assert_eq!(problem.fields()[0].field, "parameters.banner");
-        assert!(problem.fields()[0].description.contains("1 over the limit of 1023"));
-    }
-
-    #[test]
-    fn secrets_are_not_shown() {
-        let resolved = validate(&[("count", "1"), ("password", "hunter2\"")]).unwrap();
-        assert_eq!(resolved.values["password"], "hunter2\"");
-        assert!(!resolved.shown().contains_key("password"));
-        assert_eq!(resolved.secrets(), ["password"]);
-        assert!(!format!("{resolved:?}").contains("hunter2"));
-    }
-
-    #[test]
-    fn the_shipped_template_minimal_works() {
-        let dir = concat!(env!("CARGO_MANIFEST_DIR"), "/../vm-templates/minimal");
-        let template = Template::read(std::path::Path::new(dir)).unwrap();
-        let resolved = template.validate(&HashMap::new(), &GUEST).unwrap();
-        assert_eq!(
-            resolved.command_line,
-            "console=hvc0 loglevel=4 xlfs.hostname=web xlfs.banner=\"xlfs guest ready\""
-        );
-    }
-
-    #[test]
-    fn the_manuals_example_works() {
-        let manual = include_str!("../../../docs/templates.md");
-        let example = manual.split("```toml\n").nth(1).unwrap().split("```").next().unwrap();
-        let dir = tempfile::tempdir().unwrap();
-        let dir = dir.path().join("greeter");
-        std::fs::create_dir(&dir).unwrap();
-        std::fs::write(dir.join("template.toml"), example).unwrap();
-        let given = HashMap::from([("greeting".to_owned(), "Hello there".to_owned())]);
-        let resolved = Template::read(&dir).unwrap().validate(&given, &GUEST).unwrap();
-        assert!(resolved.command_line.contains("greeter.text=\"Hello there\" greeter.times=1"));
-    }
-}
+mod tests;

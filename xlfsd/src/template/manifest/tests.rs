@@ -1,4 +1,5 @@
 use super::*;
+use crate::template::resources::MAX_VCPUS;
 
 const GOOD: &str = r#"
 name = "minimal"
