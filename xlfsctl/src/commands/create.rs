@@ -62,7 +62,7 @@ pub(crate) struct Create {
 }
 
 /// What is done when a guest ends by itself.
-#[derive(Clone, Copy, Debug, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Action {
     /// Remove the domain; the guest is stopped.
     Destroy,
@@ -94,7 +94,7 @@ impl Create {
 }
 
 /// The settings as a map; one that is given twice is a mistake.
-fn parameters(
+pub(super) fn parameters(
     settings: Vec<Setting>,
     files: Vec<Setting>,
 ) -> Result<HashMap<String, String>, Failure> {
@@ -126,7 +126,7 @@ fn read(setting: Setting) -> Result<Setting, Failure> {
 }
 
 /// Unset when nothing was asked for: then the template's policy holds.
-fn end_policy(
+pub(crate) fn end_policy(
     on_poweroff: Option<Action>,
     on_reboot: Option<Action>,
     on_crash: Option<Action>,
