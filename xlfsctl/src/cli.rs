@@ -9,7 +9,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 use xlfs_proto::DEFAULT_SOCKET;
 
 use crate::commands::{
-    console, create, events, host, image, lifecycle, list, logs, man, show, task, template, wait,
+    console, create, events, host, image, import, lifecycle, list, logs, man, show, task, template,
+    wait,
 };
 use crate::complete;
 use crate::exit::MEANINGS;
@@ -94,6 +95,7 @@ pub(crate) struct Change {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     Create(create::Create),
+    Import(import::Import),
     Start(lifecycle::Start),
     Shutdown(lifecycle::Shutdown),
     Reboot(lifecycle::Reboot),

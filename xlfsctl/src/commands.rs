@@ -6,6 +6,7 @@ pub(crate) mod create;
 pub(crate) mod events;
 pub(crate) mod host;
 pub(crate) mod image;
+pub(crate) mod import;
 pub(crate) mod lifecycle;
 pub(crate) mod list;
 pub(crate) mod logs;
@@ -67,6 +68,7 @@ async fn dispatch(cli: Cli) -> Result<Exit, Failure> {
     let session = &Session::new(&cli.global);
     match cli.command {
         Command::Create(args) => args.run(session).await,
+        Command::Import(args) => args.run(session).await,
         Command::Start(args) => args.run(session).await,
         Command::Shutdown(args) => args.run(session).await,
         Command::Reboot(args) => args.run(session).await,

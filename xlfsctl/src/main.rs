@@ -13,7 +13,6 @@ mod progress;
 mod terminal;
 mod usage;
 mod words;
-#[expect(dead_code, reason = "the command comes next")]
 mod xl_cfg;
 
 use std::process::ExitCode;

@@ -13,7 +13,7 @@ use crate::output::text::hanging;
 use crate::output::{failure, stderr_width, to_stderr};
 
 /// Words that people bring from xl, virsh and Docker, and what we call them.
-const ELSEWHERE: [(&str, &str); 24] = [
+const ELSEWHERE: [(&str, &str); 23] = [
     ("attach", "console NAME"),
     ("cancel", "task cancel ID"),
     ("define", "create NAME --template T --no-start"),
@@ -21,7 +21,6 @@ const ELSEWHERE: [(&str, &str); 24] = [
     ("domains", "list"),
     ("halt", "shutdown NAME"),
     ("images", "image list"),
-    ("import", "image import FILE --kind kernel|ramdisk|disk"),
     ("info", "host info"),
     ("kill", "destroy NAME"),
     ("log", "logs NAME"),
@@ -75,7 +74,7 @@ fn overview(main: &Command) -> String {
         let about = command.get_about().map(ToString::to_string).unwrap_or_default();
         out.push_str(&format!("  {:<11} {about}\n", command.get_name()));
     }
-    out + "\nMore: xlfsctl --help, xlfsctl COMMAND --help\n"
+    out + "More: xlfsctl --help, xlfsctl COMMAND --help\n"
 }
 
 /// clap's message, wrapped for the terminal, with our hint in place of its own
@@ -131,6 +130,10 @@ fn hint(error: &clap::Error) -> Option<String> {
             "-f" => Some("is it --force or --follow? Both are written out".to_owned()),
             "--json" => Some("write -o json".to_owned()),
             "--yaml" => Some("write -o yaml".to_owned()),
+            "-k" | "--kind" | "-a" | "--alias" => Some(
+                "images are imported by xlfsctl image import FILE --kind kernel|ramdisk|disk"
+                    .to_owned(),
+            ),
             "--mem" | "--maxmem" => Some("write --memory 256M".to_owned()),
             _ => None,
         },
@@ -176,6 +179,8 @@ mod tests {
         assert_eq!(hint_for(&["dmesg"]).as_deref(), Some("xlfsctl host dmesg"));
         assert_eq!(hint_for(&["list", "--json"]).as_deref(), Some("write -o json"));
         assert_eq!(hint_for(&["frobnicate"]), None);
+        let image = hint_for(&["import", "vmlinuz", "--kind", "kernel"]).expect("a hint");
+        assert!(image.contains("xlfsctl image import"), "{image}");
     }
 
     #[test]

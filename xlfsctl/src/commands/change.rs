@@ -43,14 +43,12 @@ impl Verb {
 }
 
 /// A request that xlfsd took.
-struct Accepted {
+pub(super) struct Accepted {
     name: String,
     reply: OperationReply,
 }
 
-/// Makes the call for each name, then waits for all tasks together. A name that
-/// fails does not keep the others from being worked on; the first failure
-/// decides the exit.
+/// Carries out a change of each name, and prints what came of it.
 pub(crate) async fn apply(
     session: &Session,
     change: &Change,
@@ -58,6 +56,21 @@ pub(crate) async fn apply(
     names: &[String],
     call: impl AsyncFn(Domains, String) -> Result<Response<OperationReply>, Status>,
 ) -> Result<Exit, Failure> {
+    let (exit, accepted) = carry_out(session, change, verb, names, call).await?;
+    print(session, change, verb, &accepted)?;
+    Ok(exit)
+}
+
+/// Makes the call for each name, then waits for all tasks together. A name that
+/// fails does not keep the others from being worked on; the first failure
+/// decides the exit.
+pub(super) async fn carry_out(
+    session: &Session,
+    change: &Change,
+    verb: Verb,
+    names: &[String],
+    call: impl AsyncFn(Domains, String) -> Result<Response<OperationReply>, Status>,
+) -> Result<(Exit, Vec<Accepted>), Failure> {
     let mut exit = Exit::Ok;
     let mut fail = |failure: Failure| {
         failure::report(session.output.format, &failure);
@@ -82,8 +95,21 @@ pub(crate) async fn apply(
             fail(failure);
         }
     }
-    print(session, change, verb, &accepted)?;
-    Ok(exit)
+    Ok((exit, accepted))
+}
+
+/// What was done, or would be, as documents.
+pub(super) fn outcomes(change: &Change, verb: Verb, accepted: &[Accepted]) -> Vec<OutcomeView> {
+    let outcome = |Accepted { name, reply }: &Accepted| OutcomeView {
+        name: name.clone(),
+        operation: verb.word,
+        changed: reply.changed,
+        dry_run: change.dry_run,
+        summary: filled(&reply.summary),
+        plan: reply.plan.iter().map(Into::into).collect(),
+        task: reply.task.as_ref().map(TaskView::from),
+    };
+    accepted.iter().map(outcome).collect()
 }
 
 /// Follows the tasks to their ends, and puts those into the replies.
@@ -115,7 +141,7 @@ async fn wait(
 
 /// The results: documents for programs; for people only what the progress has
 /// not shown.
-fn print(
+pub(super) fn print(
     session: &Session,
     change: &Change,
     verb: Verb,
@@ -123,19 +149,7 @@ fn print(
 ) -> Result<(), Failure> {
     let output = &session.output;
     if !output.is_table() {
-        let results = accepted
-            .iter()
-            .map(|Accepted { name, reply }| OutcomeView {
-                name: name.clone(),
-                operation: verb.word,
-                changed: reply.changed,
-                dry_run: change.dry_run,
-                summary: filled(&reply.summary),
-                plan: reply.plan.iter().map(Into::into).collect(),
-                task: reply.task.as_ref().map(TaskView::from),
-            })
-            .collect();
-        return output.document(&OutcomesView { results });
+        return output.document(&OutcomesView { results: outcomes(change, verb, accepted) });
     }
     for Accepted { name, reply } in accepted {
         let task = reply.task.as_ref();

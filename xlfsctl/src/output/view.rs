@@ -10,6 +10,7 @@ pub(crate) mod domain;
 pub(crate) mod event;
 pub(crate) mod host;
 pub(crate) mod image;
+pub(crate) mod imported;
 pub(crate) mod outcome;
 #[cfg(test)]
 mod schema;

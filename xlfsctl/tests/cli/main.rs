@@ -11,6 +11,7 @@ mod console;
 mod errors;
 mod fake;
 mod images;
+mod import;
 mod lists;
 mod run;
 mod watching;

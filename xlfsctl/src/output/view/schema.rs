@@ -15,6 +15,7 @@ use super::domain::{DomainView, DomainsView};
 use super::event::EventView;
 use super::host::{HostView, HypervisorLogView};
 use super::image::{DeletedView, ImageView, ImagesView, ImportView};
+use super::imported::ImportedView;
 use super::outcome::{OutcomeView, OutcomesView};
 use super::task::{TaskView, TasksView};
 use super::template::{TemplateView, TemplatesView};
@@ -230,6 +231,17 @@ fn results() -> OutcomesView {
     }
 }
 
+/// A guest of xl, once as a dry run and once with what was done.
+fn imported() -> Vec<ImportedView> {
+    const FILE: &[u8] = b"name = 'a'\nkernel = '/k'\nuuid = 'x'\non_crash = 'restart'\n\
+        disk = [ '/d,qcow2,xvda,r' ]\nvif = [ 'bridge=b,mac=00:16:3e:00:00:01,ip=10.0.0.2,rate=1Mb/s' ]";
+    let mut guest = crate::xl_cfg::convert::convert(FILE, None).expect("a guest");
+    guest.definition.parameters.insert("hostname".to_owned(), text());
+    guest.bind("minimal", None);
+    let result = results().results.pop();
+    vec![ImportedView::new(&guest, true, None), ImportedView::new(&guest, false, result)]
+}
+
 fn json(view: &impl Serialize) -> Value {
     serde_json::to_value(view).expect("JSON")
 }
@@ -248,6 +260,7 @@ fn samples() -> BTreeMap<&'static str, Vec<Value>> {
         ("images", vec![json(&ImagesView { images: vec![image()] })]),
         ("image", vec![json(&image())]),
         ("import", vec![json(&import)]),
+        ("imported", imported().iter().map(json).collect()),
         ("deleted", vec![json(&DeletedView { deleted: vec![image()], dry_run: false })]),
         ("host", vec![json(&HostView::from(&host()))]),
         ("dmesg", vec![json(&HypervisorLogView { text: text(), cleared: true })]),
