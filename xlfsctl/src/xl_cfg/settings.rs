@@ -6,6 +6,9 @@ use super::finding::{Finding, Kind};
 use super::parser::{Assignment, Content, Mistake, Place, Value};
 use crate::output::text::plain;
 
+/// Bytes of a text that is read: as many as Linux takes for a path.
+const MAX_TEXT: usize = 4096;
+
 /// A key with its value.
 #[derive(Clone, Debug)]
 pub(crate) struct Setting {
@@ -66,6 +69,9 @@ impl Value {
             Content::Number(number) => number.to_string(),
             Content::List(_) => return Err(self.expected("a string, found a list")),
         };
+        if text.len() > MAX_TEXT {
+            return Err(self.expected(&format!("at most {MAX_TEXT} characters")));
+        }
         if plain(&text) != text {
             return Err(self.expected(&format!("plain text, found \"{}\"", plain(&text))));
         }
@@ -164,6 +170,11 @@ mod tests {
         }
         assert_eq!(value("n").text().as_deref(), Ok("512"));
         assert!(value("l").text().is_err() && value("s").text().is_err());
+        let long = |length: usize| format!("x = '{}'", "x".repeat(length));
+        for (length, fits) in [(MAX_TEXT, true), (MAX_TEXT + 1, false)] {
+            let (settings, _) = read(&long(length)).expect("settings");
+            assert_eq!(settings.get("x").expect("x").value.text().is_ok(), fits, "{length}");
+        }
         assert_eq!(value("t").texts().map(|all| all.len()), Ok(1));
         assert_eq!((value("l").word(), value("e").word()), ("[...]".to_owned(), "[]".to_owned()));
     }

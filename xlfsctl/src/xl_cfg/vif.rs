@@ -44,7 +44,7 @@ pub(crate) fn parse(text: &str) -> Result<VifSpec, String> {
             "mac" => spec.nic.mac = mac(value)?,
             "ip" => {
                 spec.nic.addresses.extend(addresses(value)?);
-                // With its usual script, xl lets nothing else through.
+                // xl's usual script opens Dom0's firewall for these, and no others.
                 spec.nic.anti_spoofing = !spec.nic.addresses.is_empty();
             }
             "rate" => spec.nic.rate = rate(value)?,

@@ -57,6 +57,7 @@ async fn names_come_from_the_daemon() {
         ("xlfsctl image show ", &["lapp-kernel"]),
         ("xlfsctl task show ", &["17"]),
         ("xlfsctl create new --template ", &["lapp"]),
+        ("xlfsctl import web.cfg --template ", &["lapp"]),
         ("xlfsctl create new --template lapp --set ", &["hostname=", "php=", "password=", "tls="]),
         ("xlfsctl create new --set php= -t lapp --set php=8", &["php=8.2", "php=8.3"]),
         ("xlfsctl ima", &["image"]),

@@ -127,6 +127,14 @@ async fn the_template_is_found_by_the_kernel() {
     assert_eq!(kinds, ["changed", "unsupported", "changed", "ignored"]);
     assert_eq!(findings[1]["line"], 8);
 
+    // The ramdisk counts too, where there is one.
+    let (_folder, other) = file(&WEB.replace("lapp-ramdisk", "other"));
+    xlfsctl(&fake, &["import", &other, "--dry-run"]).await.expect(2);
+    let without = WEB.replace("ramdisk = '/boot/lapp-ramdisk'", "");
+    let (_folder, other) = file(&without);
+    let run = xlfsctl(&fake, &["import", &other, "--dry-run"]).await.expect(0);
+    assert!(run.out.contains("--template lapp"), "{}", run.out);
+
     // Two that name it: nobody guesses.
     let other = Template { name: "lapp2".to_owned(), ..template() };
     fake.stage.world().templates.push(other);

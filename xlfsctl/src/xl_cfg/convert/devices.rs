@@ -94,6 +94,13 @@ impl Converter {
                 let why = format!("{}: {}", left.word, left.why);
                 self.find(Finding::new("vif", place.line, kind, why).instead(left.instead));
             }
+            if spec.nic.anti_spoofing {
+                let only = spec.nic.addresses.join(", ");
+                let why = format!("the guest may send as {only} only, in IPv4 and IPv6");
+                let instead = "write all its addresses there, with blanks between";
+                let finding = Finding::new("vif", place.line, Kind::Changed, why);
+                self.find(finding.instead(instead));
+            }
             self.guest.findings.extend(request::about_nic(&spec.nic, place.line));
             self.guest.definition.nics.push(spec.nic);
         }

@@ -202,6 +202,7 @@ import /dev/vg0/mail.example.org-swap --kind disk --alias mail.example.org-xvda1
 create mail.example.org --template T --memory 256M --vcpus 1 --on-poweroff destroy --on-reboot restart --on-crash restart --disk xvda2,image=mail.example.org-xvda2 --disk xvda1,image=mail.example.org-xvda1 --no-start
 nic [] [00:16:3e:b4:cb:d8] [192.0.2.7] [] true
 unsupported: 10:bootloader 18:root
+changed: 38:vif
 ",
         ),
         (
@@ -250,6 +251,7 @@ create add --template T --memory 512M --disk xvda,image=add-xvda --disk xvdb,ima
 nic [lan] [] [] [] false
 nic [dmz] [] [10.0.0.9 fd00::9] [10Mb/s] true
 unsupported: 8:extra
+changed: 7:vif
 ignored: 3:memory
 ",
         ),
@@ -287,7 +289,7 @@ nic [] [] [192.0.2.9] [] true
 nic [] [] [] [] false
 unknown: 5:memroy
 unsupported: 3:vif 3:vif 3:vif 3:vif 3:vif 4:disk 4:disk
-changed: 2:name
+changed: 2:name 3:vif
 ",
         ),
     ] {

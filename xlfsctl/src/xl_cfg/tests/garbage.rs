@@ -155,6 +155,11 @@ fn check(bytes: &[u8]) -> bool {
         }
         Err(mistakes) => {
             assert!(!mistakes.is_empty());
+            for Mistake { place, problem } in mistakes {
+                assert!((1..=lines).contains(&place.line), "{place}: {problem}");
+                // A text of 4096 bytes may be in it, with each quote escaped.
+                assert!(problem.len() < 9000, "{} bytes: {problem}", problem.len());
+            }
             false
         }
     }
