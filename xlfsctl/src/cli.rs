@@ -93,7 +93,7 @@ pub(crate) struct Change {
 /// The commands, in the order of the help.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    Create(create::Create),
+    Create(Box<create::Create>),
     Start(lifecycle::Start),
     Shutdown(lifecycle::Shutdown),
     Reboot(lifecycle::Reboot),

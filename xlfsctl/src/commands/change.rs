@@ -133,11 +133,17 @@ fn print(
                 summary: filled(&reply.summary),
                 plan: reply.plan.iter().map(Into::into).collect(),
                 task: reply.task.as_ref().map(TaskView::from),
+                generated: reply.generated.clone().into_iter().collect(),
             })
             .collect();
         return output.document(&OutcomesView { results });
     }
     for Accepted { name, reply } in accepted {
+        let mut made: Vec<_> = reply.generated.iter().collect();
+        made.sort();
+        for (parameter, secret) in made {
+            output.text(&format!("{name}: {parameter} is {} (shown only now)\n", plain(secret)))?;
+        }
         let task = reply.task.as_ref();
         if change.dry_run {
             output.text(&plan(name, verb, reply, output.width))?;
