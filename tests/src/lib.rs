@@ -4,6 +4,7 @@
 //! [`pieces`] fetches what is booted, [`initramfs`] packs Dom0's and the guests'
 //! file trees, [`qemu`] runs the machine, [`agent`] runs in Dom0 and speaks
 //! [`wire`] with [`dom0`], which is what a test uses. [`lab`] puts it together.
+//! [`images`] makes root images for guests that serve.
 
 pub mod agent;
 pub mod bench;
@@ -11,6 +12,7 @@ pub mod demo;
 pub mod dom0;
 pub mod e2e;
 pub mod ext4;
+pub mod images;
 pub mod initramfs;
 pub mod kernels;
 pub mod lab;

@@ -56,6 +56,8 @@ pub struct Look {
     pub nodes: Vec<String>,
     /// Loop devices that serve a file, with that file.
     pub loops: Vec<String>,
+    /// Network interfaces, the guests' vifs among them.
+    pub links: Vec<String>,
     /// Files in the default pool of volumes.
     pub volumes: Vec<String>,
     /// Event channels that programs of Dom0 have bound.
@@ -82,6 +84,7 @@ pub fn look(daemon: Option<i32>) -> Result<Look, LookError> {
         event_channels: event_channels(),
         loops: loops(),
         volumes: names(VOLUMES),
+        links: names("/sys/class/net"),
         ..Look::default()
     };
     let runtime = tokio::runtime::Builder::new_current_thread()

@@ -94,7 +94,7 @@ pub(crate) struct Change {
 /// The commands, in the order of the help.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    Create(create::Create),
+    Create(Box<create::Create>),
     Import(import::Import),
     Start(lifecycle::Start),
     Shutdown(lifecycle::Shutdown),

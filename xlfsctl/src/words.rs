@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use xlfs_proto::DEFAULT_SOCKET;
-use xlfs_proto::v1::DiskRequest;
+use xlfs_proto::v1::{DiskRequest, NicRequest};
 
 /// A template's parameter, as `--set NAME=VALUE` gives it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -93,6 +93,25 @@ pub(crate) fn disk(text: &str) -> Result<DiskRequest, String> {
     Ok(disk)
 }
 
+/// A network interface: `network=lan,ip=10.0.0.2/24,mac=...,rate=...,anti-spoofing`.
+pub(crate) fn nic(text: &str) -> Result<NicRequest, String> {
+    let mut nic = NicRequest::default();
+    for part in text.split(',').filter(|part| !part.is_empty()) {
+        match part.split_once('=') {
+            Some(("network", network)) => nic.network = network.to_owned(),
+            Some(("ip", address)) => nic.addresses.push(address.to_owned()),
+            Some(("mac", mac)) => nic.mac = mac.to_owned(),
+            Some(("rate", rate)) => nic.rate = rate.to_owned(),
+            None if part == "anti-spoofing" => nic.anti_spoofing = true,
+            _ => {
+                let known = "network=, ip=, mac=, rate= and anti-spoofing";
+                return Err(format!("{part:?} is not understood; there are {known}"));
+            }
+        }
+    }
+    Ok(nic)
+}
+
 /// A SHA-256 in hexadecimal, made lower-case.
 pub(crate) fn sha256(text: &str) -> Result<String, String> {
     let digest = text.trim().trim_start_matches("sha256:").to_ascii_lowercase();
@@ -105,6 +124,15 @@ pub(crate) fn sha256(text: &str) -> Result<String, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn nics() {
+        let read = nic("network=lan,ip=10.0.0.2/24,ip=fd00::2/64,anti-spoofing").expect("a nic");
+        assert_eq!((read.network.as_str(), read.addresses.len()), ("lan", 2));
+        assert!(read.anti_spoofing && read.mac.is_empty());
+        assert!(nic("bridge=br0").is_err());
+        assert!(nic("lan").is_err());
+    }
 
     #[test]
     fn disks() {

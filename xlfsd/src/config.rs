@@ -11,6 +11,7 @@ use crate::api::ServerLimits;
 use crate::console::ConsoleLimits;
 use crate::event::EventLimits;
 use crate::image::ImageLimits;
+use crate::network::NetworkConfig;
 use crate::problem::{Problem, ProblemKind};
 use crate::size::ByteSize;
 use crate::storage::PoolConfig;
@@ -59,6 +60,7 @@ pub struct Config {
     pub console: ConsoleConfig,
     /// None: one folder below the state folder.
     pub pools: Option<Vec<PoolConfig>>,
+    pub networks: Vec<NetworkConfig>,
 }
 
 impl Default for Config {
@@ -75,6 +77,7 @@ impl Default for Config {
             tasks: TasksConfig::default(),
             console: ConsoleConfig::default(),
             pools: None,
+            networks: Vec::new(),
         }
     }
 }
@@ -310,6 +313,11 @@ mod tests {
         assert_eq!(load(example, &[]).unwrap(), Config::default());
         // All of them: a default that is left out would go unnoticed above.
         let keys = example.lines().filter(|line| line.contains(" = ")).count();
-        assert_eq!(keys, 16, "a new key must be in the manual");
+        assert_eq!(keys, 17, "a new key must be in the manual");
+        // Those of pools and networks are examples, which must be good ones.
+        let blocks = manual.split("```toml\n").skip(1).map(|b| b.split("```").next().unwrap());
+        let tables: String = blocks.filter(|block| block.contains("[[")).collect();
+        let config = load(&tables, &[]).unwrap();
+        assert_eq!((config.pools().len(), config.networks.len()), (2, 1));
     }
 }

@@ -15,6 +15,7 @@ use xlfsd::base::Base;
 use xlfsd::config::{Args, Config};
 use xlfsd::domain::{Guests, Setup};
 use xlfsd::host::{Gate, HostFacts, PoolDisks, Reach, WorkerKernels};
+use xlfsd::network::{Net, Networks};
 use xlfsd::problem::{Problem, ProblemKind};
 use xlfsd::storage::Pools;
 
@@ -77,10 +78,16 @@ async fn run(config: &Config) -> Result<(), Problem> {
     base.images.set_inspector(kernels.clone());
     let reach: Arc<dyn Reach> = Arc::new(Gate::new(kernels));
     let pools = Pools::open(&config.pools(), &base.events);
+    let net = Arc::new(Net::open(Networks::new(config.networks.clone())?));
+    tokio::spawn({
+        let (net, events) = (net.clone(), base.events.clone());
+        async move { net.networks.ensure_all(&*net.links, &events).await }
+    });
     let guests = Guests::open(Setup {
         base: base.clone(),
         reach: reach.clone(),
-        disks: Arc::new(PoolDisks::new(pools, base.images.clone())),
+        disks: Arc::new(PoolDisks::open(pools, base.images.clone(), &config.state_dir)?),
+        net: net.clone(),
         state_dir: config.state_dir.clone(),
     })?;
     let mut services = Services::new(&base, stopping.clone());

@@ -34,6 +34,16 @@ pub struct Domain {
     pub problems: Vec<String>,
     pub console: Option<ConsoleStats>,
     pub disks: Vec<Disk>,
+    pub nics: Vec<Nic>,
+}
+
+/// A network interface of a guest.
+#[derive(Debug, Clone, Deserialize)]
+#[expect(missing_docs, reason = "the fields are those of docs/cli.md")]
+pub struct Nic {
+    pub name: String,
+    pub mac: String,
+    pub network: String,
 }
 
 /// A disk of a guest.

@@ -72,6 +72,7 @@ impl Host {
             pid: Cell::default(),
             clean: RefCell::default(),
         };
+        host.dom0.write("/etc/xlfs/xlfsd.toml", include_bytes!("../../e2e/xlfsd.toml"))?;
         host.start_daemon()?;
         host.import("/guest/vmlinuz", "kernel", "minimal-kernel")?;
         host.import("/guest/initramfs", "ramdisk", "minimal-ramdisk")?;

@@ -20,6 +20,7 @@ mod disks;
 mod kernels;
 mod lifecycle;
 mod lifetime;
+mod network;
 mod refusals;
 mod resources;
 mod third_party;
@@ -160,6 +161,8 @@ pub const SCENARIOS: &[Scenario] = &[
     consoles::FLOOD,
     disks::DISKS,
     disks::NO_DISKS,
+    network::NETWORK,
+    network::NO_NETWORK,
     third_party::SCENARIO,
     daemon::XENSTORED,
 ];

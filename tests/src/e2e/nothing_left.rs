@@ -57,9 +57,11 @@ fn left(now: &Look, clean: &Look, names: &[String]) -> Vec<String> {
     if !now.nodes.is_empty() {
         left.push(format!("xenstore has {:?}", now.nodes));
     }
-    for (what, now, clean) in
-        [("loop device", &now.loops, &clean.loops), ("volume", &now.volumes, &clean.volumes)]
-    {
+    for (what, now, clean) in [
+        ("loop device", &now.loops, &clean.loops),
+        ("volume", &now.volumes, &clean.volumes),
+        ("link", &now.links, &clean.links),
+    ] {
         left.extend(beyond(now, clean).into_iter().map(|one| format!("{what} {one}")));
     }
     if now.free_kib + SLACK_KIB < clean.free_kib {
@@ -111,6 +113,7 @@ mod tests {
             event_channels: 2,
             loops: vec!["loop0 of /else".into()],
             volumes: Vec::new(),
+            links: vec!["lo".into()],
             daemon: Some(Daemon { descriptors, foreign: Vec::new() }),
         }
     }
@@ -131,6 +134,7 @@ mod tests {
         assert_eq!(found(Look { free_kib: 98_000, ..clean() }), 1);
         assert_eq!(found(Look { event_channels: 3, ..clean() }), 1);
         assert_eq!(found(Look { volumes: vec!["x.img".into()], ..clean() }), 1);
+        assert_eq!(found(Look { links: vec!["vif7.0".into()], ..clean() }), 1);
         let mut now = clean();
         now.loops.push("loop1 of /x".into());
         assert_eq!(found(now), 1);

@@ -36,9 +36,10 @@ pub struct Options {
 }
 
 impl Options {
-    /// With front ends for disks and network, and ext4.
+    /// With front ends for disks and network, ext4, and what reads a configuration disk.
     pub fn with_devices() -> Self {
-        let modules = ["xen-blkfront", "xen-netfront", "ext4"].map(str::to_owned).into();
+        let modules = ["xen-blkfront", "xen-netfront", "ext4", "vfat", "nls_cp437", "nls_ascii"];
+        let modules = modules.map(str::to_owned).into();
         Self { modules, ..Self::default() }
     }
 }

@@ -156,6 +156,27 @@ impl Apt {
         }
     }
 
+    /// The lines of a sources.list for `suite`, its updates and its security
+    /// fixes, from the mirrors that the sources name.
+    pub fn sources(&self, suite: &str) -> Result<Vec<String>, AptError> {
+        let format = "$(ORIGIN) $(REPO_URI) $(RELEASE) $(COMPONENT)";
+        let args = ["indextargets", "--format", format, "Created-By: Packages"];
+        let text = stdout(self.run("apt-get", &args, Path::new("/"))?);
+        let lines = debian_sources(&text, suite);
+        if lines.is_empty() { Err(AptError::NoMirror) } else { Ok(lines) }
+    }
+
+    /// The proxies that apt has been told to use, as settings for another apt.
+    pub fn proxies(&self) -> Result<Vec<String>, AptError> {
+        let text = stdout(self.run("apt-config", &["dump"], Path::new("/"))?);
+        let proxy = |line: &&str| {
+            line.starts_with("Acquire::http")
+                && line.contains("::Proxy ")
+                && !line.ends_with(" \"\";")
+        };
+        Ok(text.lines().filter(proxy).map(str::to_owned).collect())
+    }
+
     fn mirror(&self) -> Result<String, AptError> {
         let args = ["indextargets", "--format", "$(ORIGIN) $(REPO_URI)", "Created-By: Packages"];
         let text = stdout(self.run("apt-get", &args, Path::new("/"))?);
@@ -214,9 +235,41 @@ fn parse_offer(text: &str) -> Option<Offer> {
     })
 }
 
+fn debian_sources(targets: &str, suite: &str) -> Vec<String> {
+    let mut lines = Vec::new();
+    for target in targets.lines() {
+        let mut words = target.splitn(2, ' ');
+        let (Some("Debian"), Some(rest)) = (words.next(), words.next()) else { continue };
+        let release = rest.split(' ').nth(1).unwrap_or_default();
+        let wanted = ["", "-updates", "-security", "/updates"];
+        let line = format!("deb {rest}");
+        if release.strip_prefix(suite).is_some_and(|end| wanted.contains(&end))
+            && !lines.contains(&line)
+        {
+            lines.push(line);
+        }
+    }
+    lines
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn sources_are_of_the_suite_and_of_debian_alone() {
+        let targets = "Debian http://m/debian/ bookworm main\n\
+                       Debian http://m/debian/ bookworm-backports main\n\
+                       Debian http://m/debian/ trixie main\n\
+                       . nodistro https://elsewhere/ nodistro main\n\
+                       Debian http://m/debian-security/ bookworm-security main\n";
+        let expected = [
+            "deb http://m/debian/ bookworm main",
+            "deb http://m/debian-security/ bookworm-security main",
+        ];
+        assert_eq!(debian_sources(targets, "bookworm"), expected);
+        assert!(debian_sources("", "bookworm").is_empty());
+    }
 
     #[test]
     fn an_offer_is_read_from_the_lists() {

@@ -108,6 +108,7 @@ pub(super) fn outcomes(change: &Change, verb: Verb, accepted: &[Accepted]) -> Ve
         summary: filled(&reply.summary),
         plan: reply.plan.iter().map(Into::into).collect(),
         task: reply.task.as_ref().map(TaskView::from),
+        generated: reply.generated.clone().into_iter().collect(),
     };
     accepted.iter().map(outcome).collect()
 }
@@ -152,6 +153,11 @@ pub(super) fn print(
         return output.document(&OutcomesView { results: outcomes(change, verb, accepted) });
     }
     for Accepted { name, reply } in accepted {
+        let mut made: Vec<_> = reply.generated.iter().collect();
+        made.sort();
+        for (parameter, secret) in made {
+            output.text(&format!("{name}: {parameter} is {} (shown only now)\n", plain(secret)))?;
+        }
         let task = reply.task.as_ref();
         if change.dry_run {
             output.text(&plan(name, verb, reply, output.width))?;

@@ -1,10 +1,13 @@
 //! `create`: a guest from a template.
 
+mod configuration;
+
 use std::collections::HashMap;
 
 use clap::{Args, ValueEnum};
 use xlfs_proto::v1::{CreateDomainRequest, DiskRequest, EndAction, EndPolicy};
 
+use self::configuration::Configuration;
 use super::Session;
 use super::change::{Verb, apply};
 use crate::cli::Change;
@@ -58,6 +61,8 @@ pub(crate) struct Create {
     #[arg(long)]
     paused: bool,
     #[command(flatten)]
+    configuration: Configuration,
+    #[command(flatten)]
     change: Change,
 }
 
@@ -74,6 +79,7 @@ pub(crate) enum Action {
 
 impl Create {
     pub(crate) async fn run(self, session: &Session) -> Result<Exit, Failure> {
+        let (nics, configuration) = self.configuration.into_request();
         let request = CreateDomainRequest {
             name: self.name.clone(),
             template: self.template,
@@ -82,6 +88,8 @@ impl Create {
             vcpus: self.vcpus,
             end_policy: end_policy(self.on_poweroff, self.on_reboot, self.on_crash),
             disks: self.disks,
+            nics,
+            configuration,
             no_start: self.no_start,
             paused: self.paused,
             dry_run: self.change.dry_run,

@@ -1,7 +1,7 @@
 //! `show`: everything about one guest.
 
 use clap::Args;
-use xlfs_proto::v1::{Disk, Domain, EndPolicy, GetDomainRequest, OperationStatus};
+use xlfs_proto::v1::{Disk, Domain, EndPolicy, GetDomainRequest, Nic, OperationStatus};
 
 use super::image::size;
 use super::{Session, answer};
@@ -54,6 +54,7 @@ pub(crate) fn facts(domain: &Domain, output: &Output) -> String {
     let used = cpu_time.map(|span| format!(", {span} of CPU time used")).unwrap_or_default();
     facts.fact("vCPUs", format!("{}{used}", domain.vcpus));
     facts.many("Disks", domain.disks.iter().map(disk));
+    facts.many("Network", domain.nics.iter().map(nic));
     facts.fact("Template", &domain.template);
     let mut parameters: Vec<_> = domain.parameters.iter().collect();
     parameters.sort();
@@ -93,6 +94,22 @@ pub(crate) fn facts(domain: &Domain, output: &Output) -> String {
     facts.fact("Can now", allowed.join(", "));
     facts.many("Cannot now", refusals(&domain.operations));
     facts.into_text()
+}
+
+/// `eth0: 10.0.0.2/24, 00:16:3e:00:00:01 on lan`
+fn nic(nic: &Nic) -> String {
+    let addresses = match nic.addresses.as_slice() {
+        [] => "DHCP".to_owned(),
+        addresses => addresses.join(" "),
+    };
+    let mut text = format!("eth{}: {addresses}, {} on {}", nic.index, nic.mac, nic.network);
+    if !nic.rate.is_empty() {
+        text.push_str(&format!(", at most {}", nic.rate));
+    }
+    if nic.anti_spoofing {
+        text.push_str(", held to its addresses");
+    }
+    text
 }
 
 /// `xvda: 2.0 GiB, web-xvda in default, read-only`

@@ -159,6 +159,7 @@ fn print_cancelled(session: &Session, change: &Change, tasks: &[Work]) -> Result
             summary: None,
             plan: Vec::new(),
             task: Some(TaskView::from(task)),
+            generated: Default::default(),
         });
         return output.document(&OutcomesView { results: results.collect() });
     }

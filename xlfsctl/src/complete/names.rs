@@ -18,7 +18,7 @@ use crate::output::view::image::kind_word;
 use crate::words;
 
 /// The time for all of a completion; a finger rests on the key meanwhile.
-const TIMEOUT: Duration = Duration::from_millis(250);
+const TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Every guest.
 pub(crate) fn guests() -> ArgValueCandidates {

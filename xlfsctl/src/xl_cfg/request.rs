@@ -28,6 +28,8 @@ pub(crate) fn request(definition: &Definition) -> CreateDomainRequest {
         paused: false,
         dry_run: false,
         disks: definition.disks.iter().map(disk).collect(),
+        nics: Vec::new(),
+        configuration: None,
     }
 }
 

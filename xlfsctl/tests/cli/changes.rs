@@ -115,6 +115,7 @@ async fn a_dry_run_prints_the_plan() {
         changed: true,
         summary: "guest \"web\" would be deleted".to_owned(),
         task: None,
+        ..OperationReply::default()
     };
     world.replies.insert("web".to_owned(), Ok(reply));
     let fake = serve(world);

@@ -93,7 +93,7 @@ async fn a_daemon_that_hangs_is_not_waited_for() {
     let begun = Instant::now();
     let run = fish(&socket, "xlfsctl show w").await;
     assert_eq!((run.out.as_str(), run.err.as_str()), ("", ""));
-    // It gives up after 250 ms; the rest is for a busy machine.
+    // It gives up after two seconds; the rest is for a busy machine.
     assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
 }
 

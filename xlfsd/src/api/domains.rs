@@ -1,5 +1,6 @@
 //! `DomainService`: from messages to the guests' operations and back.
 
+use std::str::FromStr;
 use std::time::Duration;
 
 use tonic::{Request, Response, Status};
@@ -12,7 +13,8 @@ use xlfs_proto::v1::{
 };
 
 use crate::domain::{
-    Accepted, CreateRequest, DiskName, DiskRequest, Guests, PolicyChange, SHUTDOWN, WaitRequest,
+    Accepted, CreateRequest, DiskName, DiskRequest, GuestConfiguration, Guests, NicRequest,
+    PolicyChange, SHUTDOWN, WaitRequest,
 };
 use crate::problem::Problem;
 use crate::template;
@@ -39,6 +41,7 @@ fn reply(accepted: Accepted, dry_run: bool) -> Response<OperationReply> {
         plan: accepted.plan.into_iter().map(Into::into).collect(),
         changed,
         summary: accepted.summary,
+        generated: accepted.generated.into_iter().collect(),
     })
 }
 
@@ -79,6 +82,55 @@ fn disk(disk: pb::DiskRequest) -> Result<DiskRequest, Problem> {
         pool: filled(disk.pool),
         read_only: disk.read_only,
         keep: disk.keep,
+    })
+}
+
+/// A value of its type, or which field is wrong and why.
+fn value<T: FromStr>(field: &str, text: &str) -> Result<T, Problem>
+where
+    T::Err: std::fmt::Display,
+{
+    text.parse().map_err(|error: T::Err| {
+        Problem::invalid_field("BAD_VALUE", field, &error.to_string())
+            .hint("What a guest can be given: xlfsctl create --help")
+    })
+}
+
+fn optional<T: FromStr>(field: &str, text: &str) -> Result<Option<T>, Problem>
+where
+    T::Err: std::fmt::Display,
+{
+    (!text.is_empty()).then(|| value(field, text)).transpose()
+}
+
+fn list<T: FromStr>(field: &str, texts: &[String]) -> Result<Vec<T>, Problem>
+where
+    T::Err: std::fmt::Display,
+{
+    texts.iter().map(|text| value(field, text)).collect()
+}
+
+fn nic(nic: pb::NicRequest) -> Result<NicRequest, Problem> {
+    Ok(NicRequest {
+        network: (!nic.network.is_empty()).then_some(nic.network),
+        mac: optional("nics.mac", &nic.mac)?,
+        addresses: list("nics.addresses", &nic.addresses)?,
+        rate: optional("nics.rate", &nic.rate)?,
+        anti_spoofing: nic.anti_spoofing,
+    })
+}
+
+fn configuration(asked: pb::GuestConfiguration) -> Result<GuestConfiguration, Problem> {
+    Ok(GuestConfiguration {
+        gateways: list("configuration.gateways", &asked.gateways)?,
+        name_servers: list("configuration.name_servers", &asked.name_servers)?,
+        search: list("configuration.search", &asked.search)?,
+        ntp_servers: list("configuration.ntp_servers", &asked.ntp_servers)?,
+        locale: optional("configuration.locale", &asked.locale)?,
+        time_zone: optional("configuration.time_zone", &asked.time_zone)?,
+        ssh_keys: list("configuration.ssh_keys", &asked.ssh_keys)?,
+        root_password: optional("configuration.root_password_hash", &asked.root_password_hash)?,
+        password_login: asked.password_login,
     })
 }
 
@@ -123,6 +175,8 @@ impl DomainService for Domains {
             vcpus: request.vcpus,
             policy,
             disks: request.disks.into_iter().map(disk).collect::<Result<_, _>>()?,
+            nics: request.nics.into_iter().map(nic).collect::<Result<_, _>>()?,
+            configuration: configuration(request.configuration.unwrap_or_default())?,
             start: !request.no_start,
             paused: request.paused,
             dry_run,

@@ -1,24 +1,34 @@
 //! How a guest comes into being: a request is checked as a whole, and becomes a
 //! record that holds its images.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use uuid::Uuid;
 
-use super::devices;
+use super::devices::{self, DiskName};
 use super::guest::Guest;
 use super::name;
 use super::operations::{Accepted, Guests, busy, dry};
 use super::plan::{Goal, World, plan};
 use super::record::{GuestRecord, Work, now_ms};
-use super::request::CreateRequest;
+use super::request::{CreateRequest, DiskRequest, NicRequest};
+use super::seeding;
+use crate::image::ImageHold;
+use crate::network::Net;
 use crate::problem::{FieldProblem, Problem};
-use crate::template::GuestFacts;
+use crate::template::{GuestFacts, Template};
 
 impl Guests {
     /// Makes a guest and starts it unless told not to.
     pub async fn create(&self, request: CreateRequest) -> Result<Accepted, Problem> {
-        let (record, _holds) = self.define(&request)?;
+        let uuid = Uuid::new_v4();
+        let defined = self.define(uuid, &request);
+        if defined.is_err() || request.dry_run {
+            self.shared.net.macs.release_guest(uuid);
+        }
+        let Defined { record, seed, generated, holds: _holds } = defined?;
+        let keeper = MacKeeper { net: &self.shared.net, guest: uuid };
         let goal = Goal::Defined { start: request.start, paused: request.paused };
         let steps = plan(World::of(&record, None), goal);
         let host = if request.start { Some(self.shared.reach.reach().await?) } else { None };
@@ -33,25 +43,25 @@ impl Guests {
         }
         let hub = self.shared.base.consoles.hub(record.uuid, &record.name)?;
         let guest = Arc::new(Guest::new(record, hub));
+        guest.set_seed(seed);
         let turn = guest.turn.clone().try_lock_owned().map_err(|_| busy(&guest))?;
         self.shared.table.insert(guest.clone())?;
         let summary = format!("creating the guest {}", guest.name());
-        Ok(self.begin(guest, turn, host, Work::Create, steps, summary))
+        // From here on the guest's end gives its addresses back.
+        std::mem::forget(keeper);
+        let accepted = self.begin(guest, turn, host, Work::Create, steps, summary);
+        Ok(Accepted { generated, ..accepted })
     }
 
     /// Checks a request as a whole and makes the record of it. The images are
     /// held until the record is in the table and holds them by itself.
-    fn define(
-        &self,
-        request: &CreateRequest,
-    ) -> Result<(GuestRecord, Vec<crate::image::ImageHold>), Problem> {
+    fn define(&self, uuid: Uuid, request: &CreateRequest) -> Result<Defined, Problem> {
         name::check(&request.name)?;
         if let Some(taken) = self.shared.table.find(&request.name) {
             // Says the same as the table does when two come at once.
             self.shared.table.insert(taken)?;
         }
         let template = self.shared.base.templates.get(&request.template)?;
-        let uuid = Uuid::new_v4();
         let facts = GuestFacts { name: &request.name, uuid };
         let mut wrong = Vec::new();
         let parameters = match template.validate(&request.parameters, &facts) {
@@ -76,11 +86,16 @@ impl Guests {
                 format!("must be from 1 to {}", template.resources.vcpus_max),
             ));
         }
-        let (disks, disk_images) = devices::disks(
-            &request.name,
-            &request.disks,
-            self.images(),
-            &*self.shared.disks,
+        let wanted = disks_of(&template, memory_mib, &request.disks);
+        let (disks, disk_images) =
+            devices::disks(&request.name, &wanted, self.images(), &*self.shared.disks, &mut wrong)?;
+        let defaults = template.network.as_ref().map(|n| n.networks.clone()).unwrap_or_default();
+        let nics = devices::nics(
+            (uuid, &request.name),
+            &nics_of(&template, &request.nics),
+            &defaults,
+            &self.shared.net.networks,
+            &self.shared.net.macs,
             &mut wrong,
         )?;
         let Some(parameters) = parameters.filter(|_| wrong.is_empty()) else {
@@ -112,7 +127,7 @@ impl Guests {
             .as_deref()
             .map(|alias| self.images().hold(alias).map_err(|p| missing(p, "ramdisk", alias)))
             .transpose()?;
-        let record = GuestRecord {
+        let mut record = GuestRecord {
             format: GuestRecord::FORMAT,
             name: request.name.clone(),
             uuid,
@@ -121,7 +136,7 @@ impl Guests {
             memory_mib,
             vcpus,
             kernel: kernel.digest(),
-            ramdisk: ramdisk.as_ref().map(crate::image::ImageHold::digest),
+            ramdisk: ramdisk.as_ref().map(ImageHold::digest),
             command_line: parameters.command_line.clone(),
             wanted_running: request.start,
             restarts: 0,
@@ -129,10 +144,79 @@ impl Guests {
             created_ms: now_ms(),
             work: None,
             policy: request.policy.apply(template.end_policy),
-            parameters: parameters.shown(),
+            parameters: parameters.recorded(),
             last_end: None,
             disks,
+            nics,
+            seed: false,
         };
-        Ok((record, std::iter::once(kernel).chain(ramdisk).chain(disk_images).collect()))
+        let configuration = request.configuration.clone();
+        record.seed = seeding::wanted(&template, &record, &configuration);
+        let seed = match record.seed {
+            true => Some(seeding::content(&template, &record, configuration, &parameters)?),
+            false => None,
+        };
+        let holds = std::iter::once(kernel).chain(ramdisk).chain(disk_images).collect();
+        Ok(Defined { record, seed, generated: parameters.generated, holds })
     }
+}
+
+/// A guest that can be made.
+struct Defined {
+    record: GuestRecord,
+    /// The content of its configuration disk.
+    seed: Option<Vec<u8>>,
+    /// Secrets that were made, to be told once.
+    generated: BTreeMap<String, String>,
+    holds: Vec<ImageHold>,
+}
+
+/// Gives a guest's MAC addresses back, unless the guest came into being.
+struct MacKeeper<'a> {
+    net: &'a Net,
+    guest: Uuid,
+}
+
+impl Drop for MacKeeper<'_> {
+    fn drop(&mut self) {
+        self.net.macs.release_guest(self.guest);
+    }
+}
+
+/// The template's disks and swap as the user changed them, then his own.
+fn disks_of(template: &Template, memory_mib: u64, asked: &[DiskRequest]) -> Vec<DiskRequest> {
+    let mib = |mib: u64| mib.saturating_mul(1 << 20);
+    let disks = template
+        .disks
+        .values()
+        .map(|disk| (&disk.device, disk.size_mib.map(mib), disk.image.clone(), disk.pool.clone()));
+    let swap = template
+        .swap
+        .iter()
+        .map(|swap| (&swap.device, Some(mib(swap.size_mib(memory_mib))), None, swap.pool.clone()));
+    let mut wanted: Vec<DiskRequest> = Vec::new();
+    for (device, size, image, pool) in disks.chain(swap) {
+        let Ok(name) = device.parse::<DiskName>() else { continue };
+        let change = asked.iter().find(|disk| disk.name == Some(name)).cloned().unwrap_or_default();
+        wanted.push(DiskRequest {
+            name: Some(name),
+            size: change.size.or(size.filter(|_| change.image.is_none() || image.is_none())),
+            image: change.image.or(image),
+            pool: change.pool.or(pool),
+            ..change
+        });
+    }
+    let own =
+        |disk: &&DiskRequest| disk.name.is_none_or(|n| !wanted.iter().any(|w| w.name == Some(n)));
+    let more: Vec<DiskRequest> = asked.iter().filter(own).cloned().collect();
+    wanted.extend(more);
+    wanted
+}
+
+/// As many interfaces as were asked for, or as the template says.
+fn nics_of(template: &Template, asked: &[NicRequest]) -> Vec<NicRequest> {
+    let least = template.network.as_ref().map_or(0, |network| usize::from(network.interfaces));
+    let mut nics = asked.to_vec();
+    nics.resize_with(nics.len().max(least), NicRequest::default);
+    nics
 }

@@ -29,7 +29,9 @@ async fn one(run: &mut Run, index: usize, step: &Step) -> Result<(), Problem> {
         step,
         Step::DetachConsole
             | Step::StopDomain
+            | Step::DisconnectNics
             | Step::DetachDisks
+            | Step::RemoveSeed
             | Step::DestroyDomain
             | Step::Withdraw
             | Step::RemoveVolumes

@@ -34,6 +34,8 @@ struct Live {
     forgotten: bool,
     /// A domain that has ended, which the policy keeps for a look.
     kept: Option<DomainId>,
+    /// What its configuration disk is to hold, until that is written.
+    seed: Option<Vec<u8>>,
 }
 
 /// A guest that xlfs keeps.
@@ -134,6 +136,20 @@ impl Guest {
 
     pub(super) fn is_kept(&self, domid: DomainId) -> bool {
         self.live.lock().kept == Some(domid)
+    }
+
+    pub(super) fn set_seed(&self, content: Option<Vec<u8>>) {
+        self.live.lock().seed = content;
+    }
+
+    /// The content of its configuration disk, once.
+    pub(super) fn take_seed(&self) -> Option<Vec<u8>> {
+        self.live.lock().seed.take()
+    }
+
+    /// A domain that was seen in an earlier life of the daemon.
+    pub(super) fn remember_domid(&self, domid: DomainId) {
+        self.live.lock().last_domid.get_or_insert(domid);
     }
 
     pub(super) fn mark_forgotten(&self) {

@@ -31,6 +31,7 @@ mod policy;
 mod record;
 mod recover;
 mod request;
+mod seeding;
 mod state;
 mod steps;
 mod supervise;
@@ -38,9 +39,11 @@ mod table;
 mod view;
 mod work;
 
-pub use devices::{DiskName, DiskRecord, NotADiskName, VolumeRecipe};
+pub use devices::{DiskName, DiskRecord, NicRecord, NotADiskName, VolumeRecipe};
 pub use guest::Guest;
 pub use operations::{Accepted, Guests, SHUTDOWN, Setup};
 pub use record::{GuestRecord, Records};
-pub use request::{CreateRequest, DiskRequest, PolicyChange, WaitRequest};
+pub use request::{
+    CreateRequest, DiskRequest, GuestConfiguration, NicRequest, PolicyChange, WaitRequest,
+};
 pub use view::Listing;

@@ -1,5 +1,6 @@
 //! What users can ask of guests. Each call checks, plans, and starts a task.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,7 +10,7 @@ use xlfs_proto::v1::{self as pb, DomainState, Operation};
 
 use super::guest::Guest;
 use super::plan::{Goal, World, plan};
-use super::record::{Records, Work};
+use super::record::{GuestRecord, Records, Work};
 use super::state::{Observed, refusal, state, word};
 use super::table::Table;
 use super::work::kind;
@@ -18,6 +19,7 @@ use crate::base::Base;
 use crate::console::ConsoleHub;
 use crate::host::{Disks, Reach};
 use crate::image::{Digest, ImageStore, ImageUsers};
+use crate::network::{Holder, Net};
 use crate::problem::Problem;
 use crate::task::PlannedStep;
 
@@ -36,6 +38,8 @@ pub struct Accepted {
     pub task: Option<pb::Task>,
     pub plan: Vec<PlannedStep>,
     pub summary: String,
+    /// Secrets that were made; to be told once.
+    pub generated: BTreeMap<String, String>,
 }
 
 /// What the guests are made with.
@@ -44,6 +48,7 @@ pub struct Setup {
     pub base: Arc<Base>,
     pub reach: Arc<dyn Reach>,
     pub disks: Arc<dyn Disks>,
+    pub net: Arc<Net>,
     pub state_dir: PathBuf,
 }
 
@@ -58,6 +63,7 @@ pub(super) struct Shared {
     pub base: Arc<Base>,
     pub reach: Arc<dyn Reach>,
     pub disks: Arc<dyn Disks>,
+    pub net: Arc<Net>,
     pub records: Records,
     pub table: Table,
 }
@@ -69,7 +75,7 @@ impl Guests {
     /// Reads the records. Nothing is done about them yet: see
     /// [`Guests::recover`](super::recover).
     pub fn open(setup: Setup) -> Result<Self, Problem> {
-        let Setup { base, reach, disks, state_dir } = setup;
+        let Setup { base, reach, disks, net, state_dir } = setup;
         let (records, found) =
             Records::open(state_dir.join("guests"), &state_dir.join("quarantine"), &base.events)
                 .map_err(|error| {
@@ -79,9 +85,10 @@ impl Guests {
         let table = Table::default();
         for record in found {
             let hub = base.consoles.hub(record.uuid, &record.name)?;
+            claim_macs(&record, &net, &base);
             table.insert(Arc::new(Guest::new(record, hub)))?;
         }
-        let shared = Arc::new(Shared { base, reach, disks, records, table });
+        let shared = Arc::new(Shared { base, reach, disks, net, records, table });
         shared.base.images.set_users(Arc::new(Users(Arc::downgrade(&shared))));
         Ok(Self { shared })
     }
@@ -203,6 +210,7 @@ impl Guests {
                 task: None,
                 plan: Vec::new(),
                 summary: format!("the guest {name} {done}"),
+                generated: BTreeMap::new(),
             });
         }
         let waived = ask.even_stopped && matches!(now, DomainState::Stopped | DomainState::Held);
@@ -272,6 +280,16 @@ impl Guests {
     }
 }
 
+/// Two records that claim one address are a reason to tell, not to stop.
+fn claim_macs(record: &GuestRecord, net: &Net, base: &Base) {
+    for nic in &record.nics {
+        let holder = Holder { guest: record.uuid, name: record.name.clone(), index: nic.index };
+        if let Err(problem) = net.macs.claim(nic.mac, holder) {
+            base.events.warn(record.name.as_str(), "MAC_IN_USE", format!("{problem:#}"));
+        }
+    }
+}
+
 /// A guest's turn, at once or not at all: an operation is not queued behind
 /// another. The supervisor's glance at a guest and a pause are over in no time
 /// and are waited for; nobody should be told that he came in between.
@@ -312,7 +330,7 @@ impl Ask {
 }
 
 pub(super) fn dry(plan: Vec<PlannedStep>, summary: String) -> Accepted {
-    Accepted { task: None, plan, summary }
+    Accepted { task: None, plan, summary, generated: BTreeMap::new() }
 }
 
 pub(super) fn busy(guest: &Guest) -> Problem {

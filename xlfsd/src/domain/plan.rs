@@ -37,17 +37,27 @@ pub(super) struct World {
     pub domain: bool,
     /// That domain has ended by itself: there is nobody to ask to shut down.
     pub ended: bool,
-    /// The guest has disks.
-    pub disks: bool,
+    /// The guest has volumes.
+    pub volumes: bool,
+    /// It has a configuration disk.
+    pub seed: bool,
+    /// It has network interfaces.
+    pub nics: bool,
 }
 
 impl World {
+    fn disks(self) -> bool {
+        self.volumes || self.seed
+    }
+
     /// What there is of a guest.
     pub(super) fn of(record: &GuestRecord, domain: Option<&DomainInfo>) -> Self {
         Self {
             domain: domain.is_some(),
             ended: domain.is_some_and(|domain| domain.shutdown.is_some() || domain.dying),
-            disks: !record.disks.is_empty(),
+            volumes: !record.disks.is_empty(),
+            seed: record.seed,
+            nics: !record.nics.is_empty(),
         }
     }
 }
@@ -59,8 +69,11 @@ pub(super) fn plan(world: World, goal: Goal) -> Vec<Step> {
     match goal {
         Goal::Defined { start, paused } => {
             steps.push(Step::Define);
-            if world.disks {
+            if world.volumes {
                 steps.push(Step::MakeVolumes);
+            }
+            if world.seed {
+                steps.push(Step::WriteSeed);
             }
             if start {
                 build(&mut steps, world, paused);
@@ -86,7 +99,10 @@ pub(super) fn plan(world: World, goal: Goal) -> Vec<Step> {
         Goal::Gone => take_down(&mut steps, world),
         Goal::Forgotten => {
             take_down(&mut steps, world);
-            if world.disks {
+            if world.seed {
+                steps.push(Step::RemoveSeed);
+            }
+            if world.volumes {
                 steps.push(Step::RemoveVolumes);
             }
             steps.push(Step::Forget);
@@ -99,16 +115,18 @@ pub(super) fn plan(world: World, goal: Goal) -> Vec<Step> {
 
 fn build(steps: &mut Vec<Step>, world: World, paused: bool) {
     steps.extend([Step::ReserveMemory, Step::PrepareKernel]);
-    if world.disks {
+    if world.disks() {
         steps.push(Step::AttachDisks);
     }
-    steps.extend([
-        Step::CreateDomain,
-        Step::PopulateMemory,
-        Step::LoadKernel,
-        Step::Publish,
-        Step::AttachConsole,
-    ]);
+    steps.extend([Step::CreateDomain, Step::PopulateMemory, Step::LoadKernel]);
+    // What holds a guest to its addresses is there before its interfaces.
+    if world.nics {
+        steps.push(Step::GuardNics);
+    }
+    steps.extend([Step::Publish, Step::AttachConsole]);
+    if world.nics {
+        steps.push(Step::ConnectNics);
+    }
     if !paused {
         steps.push(Step::Unpause);
     }
@@ -125,12 +143,23 @@ fn take_down(steps: &mut Vec<Step>, world: World) {
     if world.domain {
         steps.push(Step::DetachConsole);
         // A back end holds on to the domain's memory: it goes first.
-        if world.disks {
-            steps.extend([Step::StopDomain, Step::DetachDisks]);
+        if world.disks() || world.nics {
+            steps.push(Step::StopDomain);
+        }
+        if world.nics {
+            steps.push(Step::DisconnectNics);
+        }
+        if world.disks() {
+            steps.push(Step::DetachDisks);
         }
         steps.extend([Step::DestroyDomain, Step::Withdraw]);
-    } else if world.disks {
-        // What a domain that vanished has left.
+        return;
+    }
+    // What a domain that vanished has left.
+    if world.nics {
+        steps.push(Step::DisconnectNics);
+    }
+    if world.disks() {
         steps.push(Step::DetachDisks);
     }
 }
@@ -139,7 +168,9 @@ fn take_down(steps: &mut Vec<Step>, world: World) {
 mod tests {
     use super::*;
 
-    const NONE: World = World { domain: false, ended: false, disks: false };
+    const NONE: World =
+        World { domain: false, ended: false, volumes: false, seed: false, nics: false };
+    const WITH_ALL: World = World { volumes: true, seed: true, nics: true, ..NONE };
     const RUNS: World = World { domain: true, ..NONE };
     const ENDED: World = World { ended: true, ..RUNS };
     const TIMEOUT: Duration = Duration::from_secs(1);
@@ -189,16 +220,20 @@ mod tests {
     }
 
     #[test]
-    fn disks_are_there_before_the_domain_and_go_before_it() {
-        let steps =
-            names(World { disks: true, ..NONE }, Goal::Defined { start: true, paused: false });
+    fn devices_are_there_before_the_domain_runs_and_go_before_it() {
+        let steps = names(WITH_ALL, Goal::Defined { start: true, paused: false });
         let at = |name| steps.iter().position(|s| *s == name).unwrap();
         assert!(at("define-guest") < at("make-volumes"));
         assert!(at("attach-disks") < at("create-domain"));
-        let steps = names(World { disks: true, ..RUNS }, Goal::Forgotten);
+        assert!(at("write-seed") < at("attach-disks"));
+        assert!(at("guard-nics") < at("publish-nodes"));
+        assert!(at("connect-nics") < at("unpause-domain"));
+        let steps = names(World { domain: true, ..WITH_ALL }, Goal::Forgotten);
         let at = |name| steps.iter().position(|s| *s == name).unwrap();
         assert!(at("stop-domain") < at("detach-disks"));
         assert!(at("detach-disks") < at("destroy-domain"));
+        assert!(at("stop-domain") < at("disconnect-nics"));
+        assert!(at("disconnect-nics") < at("destroy-domain"));
         assert!(at("withdraw-nodes") < at("remove-volumes"));
         assert!(at("remove-volumes") < at("forget-guest"));
     }
@@ -216,8 +251,12 @@ mod tests {
             Goal::Forgotten,
         ];
         for goal in goals {
-            let with_disks = [NONE, RUNS, ENDED].map(|world| World { disks: true, ..world });
-            for world in [NONE, RUNS, ENDED].into_iter().chain(with_disks) {
+            let with_all = [NONE, RUNS, ENDED].map(|world| World {
+                domain: world.domain,
+                ended: world.ended,
+                ..WITH_ALL
+            });
+            for world in [NONE, RUNS, ENDED].into_iter().chain(with_all) {
                 let steps = names(world, goal);
                 let mut unique = steps.clone();
                 unique.sort_unstable();

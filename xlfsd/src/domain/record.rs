@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::devices::DiskRecord;
+use super::devices::{DiskRecord, NicRecord};
 use crate::durable::{self, FileError, UNFINISHED};
 use crate::event::EventBus;
 use crate::image::Digest;
@@ -74,6 +74,11 @@ pub struct GuestRecord {
     pub last_end: Option<LastEnd>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub disks: Vec<DiskRecord>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub nics: Vec<NicRecord>,
+    /// It has a configuration disk.
+    #[serde(default)]
+    pub seed: bool,
 }
 
 impl GuestRecord {
@@ -82,6 +87,11 @@ impl GuestRecord {
     /// Pages of 4 KiB.
     pub fn pages(&self) -> u64 {
         self.memory_mib << 8
+    }
+
+    /// It has something in Dom0 beside its domain.
+    pub fn has_devices(&self) -> bool {
+        self.seed || !self.disks.is_empty() || !self.nics.is_empty()
     }
 
     /// Whether it would miss an image. A disk's is copied when the guest is made.
@@ -196,6 +206,8 @@ pub(super) fn sample(name: &str) -> GuestRecord {
         policy: EndPolicy::default(),
         parameters: BTreeMap::from([("hostname".into(), name.into())]),
         disks: Vec::new(),
+        nics: Vec::new(),
+        seed: false,
         last_end: Some(LastEnd { cause: "poweroff".into(), at_ms: 5 }),
     }
 }

@@ -41,6 +41,13 @@ impl Guests {
         let Ok(turn) = guest.turn.clone().try_lock_owned() else { return Ok(()) };
         let domain = guest.find_domain(&*host.hypervisor)?;
         let record = guest.record();
+        if domain.is_none() && record.has_devices() {
+            // Their nodes go by the number of the domain that is gone.
+            let place = host.store.read(&nodes::console_place(guest.uuid())).await.ok().flatten();
+            if let Some(domid) = place.and_then(|value| nodes::parse_console_domid(&value)) {
+                guest.remember_domid(domid);
+            }
+        }
         let world = World::of(&record, domain.as_ref());
         let half_built = domain.as_ref().is_some_and(never_ran);
         let (goal, work) = match (record.work, &domain) {

@@ -6,7 +6,12 @@ use std::time::Duration;
 use xlfs_proto::v1::DomainState;
 
 use super::devices::DiskName;
+use crate::network::{Mac, Rate};
 use crate::template::EndPolicy;
+use crate::value::{
+    DomainName, InterfaceAddress, Locale, NtpServer, PasswordHash, ServerAddress, SshPublicKey,
+    TimeZone,
+};
 
 /// A new guest.
 #[derive(Debug, Clone, Default)]
@@ -20,6 +25,9 @@ pub struct CreateRequest {
     pub policy: PolicyChange,
     /// Beside the template's, or instead of one with the same name.
     pub disks: Vec<DiskRequest>,
+    /// None given: as many as the template says.
+    pub nics: Vec<NicRequest>,
+    pub configuration: GuestConfiguration,
     pub start: bool,
     pub paused: bool,
     pub dry_run: bool,
@@ -37,6 +45,48 @@ pub struct DiskRequest {
     pub pool: Option<String>,
     pub read_only: bool,
     pub keep: bool,
+}
+
+/// A network interface for a new guest.
+#[derive(Debug, Clone, Default)]
+pub struct NicRequest {
+    /// As the template says, or the host's first, if unset.
+    pub network: Option<String>,
+    /// One is made if unset.
+    pub mac: Option<Mac>,
+    /// By DHCP if there are none.
+    pub addresses: Vec<InterfaceAddress>,
+    pub rate: Option<Rate>,
+    pub anti_spoofing: bool,
+}
+
+/// What a guest learns about itself from its configuration disk.
+#[derive(Debug, Clone, Default)]
+pub struct GuestConfiguration {
+    pub gateways: Vec<ServerAddress>,
+    pub name_servers: Vec<ServerAddress>,
+    pub search: Vec<DomainName>,
+    pub ntp_servers: Vec<NtpServer>,
+    pub locale: Option<Locale>,
+    pub time_zone: Option<TimeZone>,
+    pub ssh_keys: Vec<SshPublicKey>,
+    pub root_password: Option<PasswordHash>,
+    pub password_login: bool,
+}
+
+impl GuestConfiguration {
+    /// Nothing was asked for.
+    pub fn is_empty(&self) -> bool {
+        self.gateways.is_empty()
+            && self.name_servers.is_empty()
+            && self.search.is_empty()
+            && self.ntp_servers.is_empty()
+            && self.locale.is_none()
+            && self.time_zone.is_none()
+            && self.ssh_keys.is_empty()
+            && self.root_password.is_none()
+            && !self.password_login
+    }
 }
 
 /// The parts of a policy that differ from the template's.

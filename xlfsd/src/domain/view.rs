@@ -7,7 +7,7 @@ use prost_types::Timestamp;
 use xlfs_proto::v1 as pb;
 use xlfs_xen::hypercall::DomainInfo;
 
-use super::devices::DiskRecord;
+use super::devices::{DiskRecord, NicRecord};
 use super::guest::Guest;
 use super::operations::Guests;
 use super::record::time_of;
@@ -119,6 +119,7 @@ impl Guests {
             task_id: current.map(|current| current.task).unwrap_or_default(),
             problems,
             disks: record.disks.iter().map(disk).collect(),
+            nics: record.nics.iter().map(nic).collect(),
             console: Some(guest.console().stats()),
         }
     }
@@ -238,5 +239,16 @@ fn disk(disk: &DiskRecord) -> pb::Disk {
         read_only: disk.read_only,
         keep: disk.keep,
         image_digest: disk.volume.image.map(|digest| digest.to_string()).unwrap_or_default(),
+    }
+}
+
+fn nic(nic: &NicRecord) -> pb::Nic {
+    pb::Nic {
+        index: nic.index.into(),
+        network: nic.network.clone(),
+        mac: nic.mac.to_string(),
+        addresses: nic.addresses.iter().map(ToString::to_string).collect(),
+        rate: nic.rate.map(|rate| rate.to_string()).unwrap_or_default(),
+        anti_spoofing: nic.anti_spoofing,
     }
 }

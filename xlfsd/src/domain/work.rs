@@ -1,6 +1,7 @@
 //! The task of an operation: begun with a guest's turn, ended with its record
 //! in order, whatever happened between.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::execute::execute;
@@ -54,7 +55,8 @@ impl Guests {
             let guests = Self { shared };
             guests.work(guest, turn, host, work, task, &steps).await;
         });
-        Accepted { task: Some(snapshot), plan: planned, summary }
+        let generated = BTreeMap::new();
+        Accepted { task: Some(snapshot), plan: planned, summary, generated }
     }
 
     /// The body of a task.
@@ -79,6 +81,7 @@ impl Guests {
             self.shared.records.clone(),
             host.clone(),
             self.shared.disks.clone(),
+            self.shared.net.clone(),
             task,
         );
         let result = match noted {
@@ -92,6 +95,7 @@ impl Guests {
             let _ = self.shared.records.remove(guest.name());
             self.shared.table.remove(&guest);
             self.shared.base.consoles.remove(guest.uuid());
+            self.shared.net.macs.release_guest(guest.uuid());
         } else if undone {
             // Its record stays as long as anything else of it does; the
             // supervisor tries again.

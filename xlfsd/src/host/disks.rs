@@ -6,7 +6,7 @@
 //! kept here: one guest that writes it, or several that read it.
 
 use std::collections::HashMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
@@ -15,10 +15,11 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 use xlfs_xen::loopdev::{self, Access, Detached, LoopDevice};
 
-use super::{BlockNumber, Disks, VolumePlan, VolumeUse};
+use super::{BlockNumber, DiskSource, Disks, VolumePlan, VolumeUse};
+use crate::durable;
 use crate::image::ImageStore;
 use crate::problem::Problem;
-use crate::storage::{Pool, Pools, VolumeDevice, Watch};
+use crate::storage::{Pools, VolumeDevice, Watch};
 
 /// How long a back end may take to close a device, and how often that is looked
 /// at: the kernel sends no word of it.
@@ -30,6 +31,8 @@ const LOOK: Duration = Duration::from_millis(10);
 pub struct PoolDisks {
     pools: Pools,
     images: ImageStore,
+    /// The configuration disks.
+    seeds: PathBuf,
     /// Who has which volume.
     users: Mutex<HashMap<Uuid, Vec<User>>>,
 }
@@ -41,22 +44,46 @@ struct User {
 }
 
 impl PoolDisks {
-    pub fn new(pools: Pools, images: ImageStore) -> Self {
-        Self { pools, images, users: Mutex::default() }
+    /// Configuration disks are kept below the state folder.
+    pub fn open(pools: Pools, images: ImageStore, state_dir: &Path) -> Result<Self, Problem> {
+        let seeds = state_dir.join("seeds");
+        durable::make_private_dir(&seeds).map_err(|error| {
+            Problem::internal("configuration disks cannot be kept").cause(&error)
+        })?;
+        Ok(Self { pools, images, seeds, users: Mutex::default() })
+    }
+
+    fn seed(&self, guest: Uuid) -> PathBuf {
+        self.seeds.join(format!("{guest}.img"))
+    }
+
+    /// What stands for a disk; `None` when it is not there.
+    fn device(&self, source: &DiskSource, guest: Uuid) -> Result<Option<VolumeDevice>, Problem> {
+        match source {
+            DiskSource::Seed => {
+                let path = self.seed(guest);
+                Ok(path.exists().then_some(VolumeDevice::File(path)))
+            }
+            DiskSource::Volume { pool, uuid } => match self.pools.get(pool)?.device(*uuid) {
+                Ok(device) => Ok(Some(device)),
+                Err(problem) if problem.reason == "NO_SUCH_VOLUME" => Ok(None),
+                Err(problem) => Err(problem),
+            },
+        }
     }
 
     /// Notes that a guest has a volume, or says who is in the way.
-    fn claim(&self, volume: &VolumeUse) -> Result<(), Problem> {
+    fn claim(&self, uuid: Uuid, volume: &VolumeUse) -> Result<(), Problem> {
         let mut users = self.users.lock();
-        let users = users.entry(volume.uuid).or_default();
+        let users = users.entry(uuid).or_default();
         let user = User { guest: volume.guest, read_only: volume.read_only };
         users.retain(|other| other.guest != user.guest);
         if let Some(other) = users.iter().find(|other| !(other.read_only && user.read_only)) {
             return Err(Problem::failed_precondition(
                 "DISK_IN_USE",
-                format!("the volume {} is in use by the guest {}", volume.uuid, other.guest),
+                format!("the volume {uuid} is in use by the guest {}", other.guest),
             )
-            .object(format!("volume {}", volume.uuid))
+            .object(format!("volume {uuid}"))
             .hint("A volume that is written belongs to one guest. Stop the other one first."));
         }
         users.push(user);
@@ -102,27 +129,67 @@ impl Disks for PoolDisks {
     }
 
     async fn attach(&self, volume: VolumeUse) -> Result<BlockNumber, Problem> {
-        let pool = self.pools.get(&volume.pool)?;
-        self.claim(&volume)?;
-        let (uuid, guest) = (volume.uuid, volume.guest);
-        let attached = blocking(move || attach(&*pool, &volume)).await;
-        if attached.is_err() {
+        let device = self.device(&volume.source, volume.guest)?.ok_or_else(|| {
+            let problem = match &volume.source {
+                DiskSource::Seed => Problem::not_found("NO_SEED", "its configuration disk is gone"),
+                DiskSource::Volume { uuid, pool } => Problem::not_found(
+                    "NO_SUCH_VOLUME",
+                    format!("the pool {pool} has no volume {uuid}"),
+                ),
+            };
+            problem.hint("It was removed behind xlfsd's back, or its disk is not mounted.")
+        })?;
+        let claimed = match &volume.source {
+            DiskSource::Volume { uuid, .. } => Some(*uuid),
+            DiskSource::Seed => None,
+        };
+        if let Some(uuid) = claimed {
+            self.claim(uuid, &volume)?;
+        }
+        let guest = volume.guest;
+        let attached = blocking(move || attach(device, &volume)).await;
+        if let (Err(_), Some(uuid)) = (&attached, claimed) {
             self.release(uuid, guest);
         }
         attached
     }
 
     async fn detach(&self, volume: VolumeUse) -> Result<(), Problem> {
-        let pool = self.pools.get(&volume.pool)?;
-        let (uuid, guest) = (volume.uuid, volume.guest);
-        blocking(move || detach(&*pool, &volume)).await?;
-        self.release(uuid, guest);
+        if let Some(VolumeDevice::File(path)) = self.device(&volume.source, volume.guest)? {
+            let guest = volume.guest;
+            blocking(move || detach(&path, guest)).await?;
+        }
+        if let DiskSource::Volume { uuid, .. } = volume.source {
+            self.release(uuid, volume.guest);
+        }
         Ok(())
+    }
+
+    async fn write_seed(&self, guest: Uuid, content: Vec<u8>) -> Result<(), Problem> {
+        let path = self.seed(guest);
+        blocking(move || {
+            durable::write_whole(&path, &content).map_err(|error| {
+                Problem::internal("the configuration disk cannot be written")
+                    .cause(&error)
+                    .hint("Look at the free space of the state folder.")
+            })
+        })
+        .await
+    }
+
+    async fn remove_seed(&self, guest: Uuid) -> Result<(), Problem> {
+        let path = self.seed(guest);
+        blocking(move || {
+            durable::remove(&path).map_err(|error| {
+                Problem::internal("the configuration disk cannot be removed").cause(&error)
+            })
+        })
+        .await
     }
 }
 
-fn attach(pool: &dyn Pool, volume: &VolumeUse) -> Result<BlockNumber, Problem> {
-    let path = match pool.device(volume.uuid)? {
+fn attach(device: VolumeDevice, volume: &VolumeUse) -> Result<BlockNumber, Problem> {
+    let path = match device {
         VolumeDevice::Block(node) => return number(node.major, node.minor),
         VolumeDevice::File(path) => path,
     };
@@ -140,9 +207,9 @@ fn attach(pool: &dyn Pool, volume: &VolumeUse) -> Result<BlockNumber, Problem> {
     if let Some(stranger) = stranger.filter(|other| !(volume.read_only && is_read_only(other))) {
         return Err(Problem::failed_precondition(
             "DISK_IN_USE",
-            format!("the volume {} is open as {}", volume.uuid, stranger.node.path.display()),
+            format!("{} is open as {}", path.display(), stranger.node.path.display()),
         )
-        .object(format!("volume {}", volume.uuid))
+        .object(path.display().to_string())
         .hint(format!("Let go of it: losetup -d {}", stranger.node.path.display())));
     }
     let device = loopdev::attach(&path, access, &tag)
@@ -152,18 +219,12 @@ fn attach(pool: &dyn Pool, volume: &VolumeUse) -> Result<BlockNumber, Problem> {
 
 /// A back end closes a device soon after its nodes have gone: that is waited
 /// for, so that the next start of the guest finds no device that is about to go.
-fn detach(pool: &dyn Pool, volume: &VolumeUse) -> Result<(), Problem> {
-    let path = match pool.device(volume.uuid) {
-        Ok(VolumeDevice::File(path)) => path,
-        Ok(VolumeDevice::Block(_)) => return Ok(()),
-        Err(problem) if problem.reason == "NO_SUCH_VOLUME" => return Ok(()),
-        Err(problem) => return Err(problem),
-    };
-    let tag = tag(volume.guest);
+fn detach(path: &Path, guest: Uuid) -> Result<(), Problem> {
+    let tag = tag(guest);
     let until = Instant::now() + CLOSES;
     loop {
         let mut open = None;
-        for device in find(&path)?.iter().filter(|one| one.tag.as_deref() == Some(tag.as_str())) {
+        for device in find(path)?.iter().filter(|one| one.tag.as_deref() == Some(tag.as_str())) {
             let detached = loopdev::detach(device)
                 .map_err(|error| failed("its block device cannot be closed", &error))?;
             if detached == Detached::WhenClosed {
@@ -173,7 +234,7 @@ fn detach(pool: &dyn Pool, volume: &VolumeUse) -> Result<(), Problem> {
         let Some(open) = open else { return Ok(()) };
         if Instant::now() > until {
             // Nothing is to hold up the end of a guest. It goes with its last user.
-            tracing::warn!(device = %open.display(), volume = %volume.uuid, "is still open");
+            tracing::warn!(device = %open.display(), volume = %path.display(), "is still open");
             return Ok(());
         }
         std::thread::sleep(LOOK);

@@ -150,6 +150,9 @@ pub trait Disks: Send + Sync + std::fmt::Debug {
     async fn make(&self, volume: VolumePlan, cancel: CancellationToken) -> Result<(), Problem>;
     /// Removes a volume and all that it holds.
     async fn remove(&self, pool: &str, volume: Uuid) -> Result<(), Problem>;
+    /// Keeps the content of a guest's configuration disk, for root alone to read.
+    async fn write_seed(&self, guest: Uuid, content: Vec<u8>) -> Result<(), Problem>;
+    async fn remove_seed(&self, guest: Uuid) -> Result<(), Problem>;
     /// Whether there is such a pool, and it can be used.
     fn check(&self, pool: &str) -> Result<(), Problem>;
     /// Makes a block device of Dom0 of it, for one guest; for several only when
@@ -160,13 +163,30 @@ pub trait Disks: Send + Sync + std::fmt::Debug {
     async fn detach(&self, volume: VolumeUse) -> Result<(), Problem>;
 }
 
-/// A volume that a guest uses.
+/// A disk that a guest uses.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct VolumeUse {
-    pub pool: String,
-    pub uuid: Uuid,
+    pub source: DiskSource,
     pub guest: Uuid,
     pub read_only: bool,
+}
+
+/// What is behind a disk.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum DiskSource {
+    Volume {
+        pool: String,
+        uuid: Uuid,
+    },
+    /// The guest's configuration disk.
+    Seed,
+}
+
+impl VolumeUse {
+    /// The configuration disk of a guest.
+    pub fn seed(guest: Uuid) -> Self {
+        Self { source: DiskSource::Seed, guest, read_only: true }
+    }
 }
 
 /// Where a domain's console is.

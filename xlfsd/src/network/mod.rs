@@ -30,6 +30,7 @@ pub mod nodes;
 mod prefix;
 mod rate;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -47,6 +48,23 @@ pub use netlink::Netlink;
 pub use networks::{Networks, Readiness};
 pub use prefix::{IpPrefix, NotAPrefix};
 pub use rate::{NotARate, Rate};
+
+/// The networks of this host, and what connects guests to them.
+#[derive(Debug)]
+pub struct Net {
+    pub networks: Networks,
+    pub links: Arc<dyn Links>,
+    pub filters: Arc<dyn Filters>,
+    pub macs: Macs,
+}
+
+impl Net {
+    /// The real ones.
+    pub fn open(networks: Networks) -> Self {
+        let (links, filters) = (Arc::new(Netlink), Arc::new(Nft::find()));
+        Self { networks, links, filters, macs: Macs::default() }
+    }
+}
 
 /// A bridge as it should be.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,26 +1,27 @@
 //! Copying an image onto a volume in one pass, without writing its zeros where
 //! the volume reads as zeros already.
 //!
-//! Holes of the source are skipped by asking the file system for them. Data is
-//! copied within the kernel (`copy_file_range`) where the source has holes,
-//! since its zeros are mostly those; a source without any, such as an image
-//! that was streamed in, is read, and blocks of zeros are left out.
+//! Holes of the source are skipped by asking the file system for them; its data
+//! is read, and blocks of zeros are left out, as an image that was streamed in
+//! has no holes. `copy_file_range` is not used: where a file system shares
+//! blocks, the pool has done that already, and elsewhere it finds no zeros and
+//! takes a third longer than reading and writing (ext4, Linux 6.18).
 
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::{FileExt, MetadataExt};
 
 use nix::errno::Errno;
-use nix::fcntl::copy_file_range;
+use nix::fcntl::{PosixFadviseAdvice, posix_fadvise};
 use nix::unistd::{Whence, lseek64};
 use xlfs_xen::block;
 
 use super::Watch;
 
 /// Bytes that are read at once, and between two looks at the watch.
-const CHUNK: usize = 1 << 20;
-/// Bytes of one `copy_file_range`, for the same reason.
-const KERNEL_CHUNK: usize = 8 << 20;
+const CHUNK: usize = 256 << 10;
+/// Bytes after which the disk is told to write them.
+const FLUSH_CHUNK: u64 = 8 << 20;
 /// Bytes that one BLKZEROOUT zeros.
 const ZERO_CHUNK: u64 = 64 << 20;
 /// Runs of zeros are left out in blocks of this many bytes: what file systems
@@ -68,14 +69,7 @@ pub(super) fn copy(
     before: Before,
     watch: Watch<'_>,
 ) -> Result<(), CopyError> {
-    let mut copy = Copy {
-        from,
-        to,
-        before,
-        watch,
-        in_kernel: before == Before::Zeros && has_holes(from),
-        buffer: Vec::new(),
-    };
+    let mut copy = Copy { from, to, before, watch, flushed: 0, buffer: vec![0; CHUNK] };
     let mut at = 0;
     while let Some((start, end)) = next_data(from, at, len) {
         copy.hole(at, start)?;
@@ -167,19 +161,13 @@ fn allocated(from: &File, len: u64) -> u64 {
     }
 }
 
-fn has_holes(from: &File) -> bool {
-    from.metadata()
-        .is_ok_and(|meta| meta.is_file() && meta.blocks().saturating_mul(512) < meta.len())
-}
-
 struct Copy<'a> {
     from: &'a File,
     to: &'a File,
     before: Before,
     watch: Watch<'a>,
-    /// The kernel may copy data by itself.
-    in_kernel: bool,
-    /// Made when it is needed.
+    /// Up to here the disk was told to write.
+    flushed: u64,
     buffer: Vec<u8>,
 }
 
@@ -197,46 +185,33 @@ impl Copy<'_> {
             if self.watch.is_cancelled() {
                 return Err(CopyError::Cancelled);
             }
-            at = match self.in_kernel {
-                true => self.by_kernel(at, end)?,
-                false => self.by_hand(at, end)?,
-            };
+            let part = read(self.from, at, end, &mut self.buffer)?;
+            match self.before {
+                Before::Anything => write(self.to, at, part)?,
+                Before::Zeros => {
+                    for run in runs(part) {
+                        write(self.to, at + run.start as u64, &part[run])?;
+                    }
+                }
+            }
+            at += part.len() as u64;
+            self.flush_behind(at);
             self.watch.done(at);
         }
         Ok(())
     }
 
-    /// Answers how far it came; that it cannot is no error.
-    fn by_kernel(&mut self, at: u64, end: u64) -> Result<u64, CopyError> {
-        let len = (end - at).min(KERNEL_CHUNK as u64) as usize;
-        let (mut from_at, mut to_at) = (at as i64, at as i64);
-        match copy_file_range(self.from, Some(&mut from_at), self.to, Some(&mut to_at), len) {
-            Ok(copied) if copied > 0 => Ok(at + copied as u64),
-            Err(Errno::EINTR) => Ok(at),
-            Err(errno @ (Errno::ENOSPC | Errno::EDQUOT)) => {
-                Err(CopyError::Write { at, source: errno.into() })
-            }
-            // Between file systems, on old kernels, on odd ones. A true defect
-            // of the disk shows again at once, on the side that it is on.
-            Ok(_) | Err(_) => {
-                self.in_kernel = false;
-                Ok(at)
-            }
+    /// Has the disk write what is copied already, while more is read: the flush
+    /// at the end has less to wait for. And takes it out of the page cache,
+    /// which the guest's direct I/O goes past.
+    fn flush_behind(&mut self, at: u64) {
+        if at - self.flushed >= FLUSH_CHUNK {
+            let (start, len) = (self.flushed as i64, (at - self.flushed) as i64);
+            // Only advice: the flush at the end is what counts.
+            let advice = PosixFadviseAdvice::POSIX_FADV_DONTNEED;
+            let _ = posix_fadvise(self.to, start, len, advice);
+            self.flushed = at;
         }
-    }
-
-    fn by_hand(&mut self, at: u64, end: u64) -> Result<u64, CopyError> {
-        self.buffer.resize(CHUNK, 0);
-        let part = read(self.from, at, end, &mut self.buffer)?;
-        match self.before {
-            Before::Anything => write(self.to, at, part)?,
-            Before::Zeros => {
-                for run in runs(part) {
-                    write(self.to, at + run.start as u64, &part[run])?;
-                }
-            }
-        }
-        Ok(at + part.len() as u64)
     }
 }
 

@@ -23,15 +23,21 @@
 //! All of it waits for the disk: call it where waiting is allowed
 //! (`spawn_blocking`).
 
+mod claims;
 mod config;
 mod copy;
 mod folder;
 mod lvm;
 mod pool;
 mod pools;
+mod record;
+mod volumes;
 
+pub use claims::{Claim, Holder};
 pub use config::{PoolConfig, PoolKind, PoolPlace};
 pub use folder::FolderPool;
 pub use lvm::LvmPool;
 pub use pool::{Pool, PoolSpace, PoolVolume, VolumeDevice, Watch};
 pub use pools::Pools;
+pub use record::{VolumeOrigin, VolumeRecord, VolumeWork};
+pub use volumes::{NewVolume, Volumes};

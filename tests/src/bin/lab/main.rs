@@ -6,10 +6,11 @@ mod terminal;
 
 use std::error::Error;
 use std::io::{self, IsTerminal, Read, Write};
-use std::path::Path;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use clap::Parser;
 use xlfs_tests::agent;
@@ -17,6 +18,7 @@ use xlfs_tests::bench;
 use xlfs_tests::demo;
 use xlfs_tests::dom0::{Dom0, Stdin, Stream};
 use xlfs_tests::e2e::{SCENARIOS, Scenario, runner};
+use xlfs_tests::images::{self, Kind};
 use xlfs_tests::look::look;
 use xlfs_tests::pieces::{self, Choice};
 
@@ -51,6 +53,7 @@ fn act(verb: Verb) -> Result<ExitCode, Failure> {
             Ok(ExitCode::SUCCESS)
         }
         Verb::Pieces { choice, json, refresh } => show_pieces(&choice.choice(), json, refresh),
+        Verb::Images { cache, names } => make_images(cache, &names),
         Verb::E2e { list, names } => e2e(list, &names),
         Verb::Demo => demonstrate(),
         Verb::Bench => {
@@ -161,6 +164,20 @@ fn show_pieces(choice: &Choice, json: bool, refresh: bool) -> Result<ExitCode, F
     }
     for (name, version) in &pieces.packages {
         println!("{:14}{name} {version}", "package");
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn make_images(cache: Option<PathBuf>, kinds: &[Kind]) -> Result<ExitCode, Failure> {
+    let cache = cache.unwrap_or_else(pieces::default_cache);
+    let kinds = if kinds.is_empty() { &Kind::ALL } else { kinds };
+    for kind in kinds {
+        let start = Instant::now();
+        let path = images::root(&cache, *kind)?;
+        let file = path.metadata()?;
+        let (size, room) = (file.len() >> 20, (file.blocks() * 512) >> 20);
+        let seconds = start.elapsed().as_secs_f32();
+        println!("{kind:6}{}  {size} MiB, {room} of them taken, {seconds:.1} s", path.display());
     }
     Ok(ExitCode::SUCCESS)
 }

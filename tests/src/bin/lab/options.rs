@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
+use xlfs_tests::images::Kind;
 use xlfs_tests::initramfs::dom0::Extra;
 use xlfs_tests::initramfs::guest;
 use xlfs_tests::kernels::Compression;
@@ -55,6 +56,15 @@ pub(crate) enum Verb {
         /// Ask apt for newer packages
         #[arg(long)]
         refresh: bool,
+    },
+    /// Make the root images of the templates' guests, and print where they are
+    Images {
+        /// The cache [default: target/lab]
+        #[arg(long, env = "XLFS_LAB_CACHE")]
+        cache: Option<PathBuf>,
+        /// Which ones (all, when none is named)
+        #[arg(value_parser = image_kind)]
+        names: Vec<Kind>,
     },
     /// Run end-to-end scenarios (all, when none is named)
     E2e {
@@ -191,6 +201,11 @@ fn pair(text: &str) -> Result<(String, String), String> {
 fn port_pair(text: &str) -> Result<(u16, String), String> {
     let (port, target) = pair(text)?;
     Ok((port.parse().map_err(|_| format!("{port} is no port"))?, target))
+}
+
+fn image_kind(text: &str) -> Result<Kind, String> {
+    let found = Kind::ALL.into_iter().find(|kind| kind.name() == text);
+    found.ok_or_else(|| format!("one of {}", Kind::ALL.map(Kind::name).join(", ")))
 }
 
 fn compression(text: &str) -> Result<Compression, String> {

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 use xlfs_proto::v1::{
-    ConsoleStats, Disk, Domain, DomainState, EndAction, EndPolicy, ListDomainsResponse, Operation,
-    OperationStatus,
+    ConsoleStats, Disk, Domain, DomainState, EndAction, EndPolicy, ListDomainsResponse, Nic,
+    Operation, OperationStatus,
 };
 
 use super::{moment, span};
@@ -45,6 +45,17 @@ pub(crate) struct DomainView {
     problems: Vec<String>,
     console: Option<ConsoleView>,
     disks: Vec<DiskView>,
+    nics: Vec<NicView>,
+}
+
+#[derive(Debug, Serialize)]
+pub(crate) struct NicView {
+    name: String,
+    network: String,
+    mac: String,
+    addresses: Vec<String>,
+    rate: Option<String>,
+    anti_spoofing: bool,
 }
 
 #[derive(Debug, Serialize)]
@@ -118,6 +129,20 @@ impl From<&Domain> for DomainView {
             problems: domain.problems.clone(),
             console: domain.console.as_ref().map(ConsoleView::from),
             disks: domain.disks.iter().map(DiskView::from).collect(),
+            nics: domain.nics.iter().map(NicView::from).collect(),
+        }
+    }
+}
+
+impl From<&Nic> for NicView {
+    fn from(nic: &Nic) -> NicView {
+        NicView {
+            name: format!("eth{}", nic.index),
+            network: nic.network.clone(),
+            mac: nic.mac.clone(),
+            addresses: nic.addresses.clone(),
+            rate: filled(&nic.rate),
+            anti_spoofing: nic.anti_spoofing,
         }
     }
 }

@@ -21,6 +21,8 @@ pub(crate) struct OutcomeView {
     pub(crate) summary: Option<String>,
     pub(crate) plan: Vec<PlannedStepView>,
     pub(crate) task: Option<TaskView>,
+    /// Secrets that were made; xlfsd keeps none of them.
+    pub(crate) generated: std::collections::BTreeMap<String, String>,
 }
 
 #[derive(Debug, Serialize)]

@@ -69,6 +69,14 @@ fn domain() -> v1::Domain {
             keep: true,
             image_digest: text(),
         }],
+        nics: vec![v1::Nic {
+            index: 0,
+            network: text(),
+            mac: text(),
+            addresses: vec![text()],
+            rate: text(),
+            anti_spoofing: true,
+        }],
         console: Some(v1::ConsoleStats {
             bytes: 1,
             dropped: 1,
@@ -227,6 +235,7 @@ fn results() -> OutcomesView {
             summary: Some(text()),
             plan: vec![(&plan).into()],
             task: Some(TaskView::from(&task())),
+            generated: [("*".to_owned(), text())].into(),
         }],
     }
 }

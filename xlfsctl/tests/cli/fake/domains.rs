@@ -56,6 +56,7 @@ pub(crate) fn domain(name: &str, state: DomainState) -> Domain {
         ],
         task_id: String::new(),
         disks: Vec::new(),
+        nics: Vec::new(),
         problems: Vec::new(),
         console: Some(ConsoleStats {
             bytes: 48_213,

@@ -6,7 +6,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::host::VolumeUse;
+use crate::host::{DiskSource, VolumeUse};
 use crate::image::Digest;
 
 /// Linux's major number of paravirtual disks; names up to `xvdp15` are under it.
@@ -125,7 +125,8 @@ impl DiskRecord {
     /// What its guest does with its volume.
     pub fn in_use_by(&self, guest: Uuid) -> VolumeUse {
         let VolumeRecipe { pool, uuid, .. } = &self.volume;
-        VolumeUse { pool: pool.clone(), uuid: *uuid, guest, read_only: self.read_only }
+        let source = DiskSource::Volume { pool: pool.clone(), uuid: *uuid };
+        VolumeUse { source, guest, read_only: self.read_only }
     }
 }
 

@@ -20,6 +20,8 @@ use xlfs_xen::xenstore::Perm;
 use self::vbd::Vbd;
 use super::record::GuestRecord;
 use crate::host::{ConsolePlace, StoreOp};
+use crate::network;
+use crate::network::nodes::VifSpec;
 
 /// Bytes that are read of a value; longer ones are not ours.
 const MAX_VALUE: usize = 64;
@@ -48,7 +50,7 @@ pub(super) fn publish(
     record: &GuestRecord,
     domid: DomainId,
     built: &Built,
-    vbds: &[Vbd],
+    (vbds, vifs): (&[Vbd], &[VifSpec]),
 ) -> Vec<StoreOp> {
     let home = home(domid);
     let guest = domid.0;
@@ -84,6 +86,7 @@ pub(super) fn publish(
         ops.push(StoreOp::Perms(path, vec![Perm::none(guest)]));
     }
     ops.extend(vbds.iter().flat_map(|vbd| vbd::publish(domid, vbd)));
+    ops.extend(vifs.iter().flat_map(|vif| network::nodes::publish(domid, vif)));
     let place = format!("{domid} {} {}", built.console_mfn, built.console_port);
     ops.push(StoreOp::Write(console_place(record.uuid), place.into_bytes()));
     ops.push(StoreOp::Introduce { domid, mfn: built.store_mfn, port: built.store_port });
@@ -99,6 +102,12 @@ pub(super) fn withdraw(uuid: Uuid, domid: Option<DomainId>) -> Vec<StoreOp> {
     }
     ops.push(StoreOp::Remove(own(uuid)));
     ops
+}
+
+/// The domain that [`publish`] wrote [`console_place`] for.
+pub(super) fn parse_console_domid(value: &[u8]) -> Option<DomainId> {
+    let text = std::str::from_utf8(value.get(..value.len().min(MAX_VALUE))?).ok()?;
+    text.split(' ').next()?.parse().ok().map(DomainId)
 }
 
 /// Reads what [`publish`] wrote at [`console_place`]; `None` when it is about
@@ -121,7 +130,7 @@ mod tests {
 
     #[test]
     fn a_guest_without_devices_takes_at_most_30_operations() {
-        let ops = publish(&sample("web"), DomainId(7), &BUILT, &[]);
+        let ops = publish(&sample("web"), DomainId(7), &BUILT, (&[], &[]));
         assert!(ops.len() <= 30, "{} operations", ops.len());
         assert!(matches!(ops.last(), Some(StoreOp::Introduce { .. })));
         assert_eq!(ops[0], StoreOp::Remove("/local/domain/7".into()));
@@ -129,7 +138,7 @@ mod tests {
 
     #[test]
     fn the_guest_owns_only_what_is_its_own_by_protocol() {
-        for op in publish(&sample("web"), DomainId(7), &BUILT, &[]) {
+        for op in publish(&sample("web"), DomainId(7), &BUILT, (&[], &[])) {
             let StoreOp::Perms(path, perms) = op else { continue };
             if perms[0] == Perm::none(7) {
                 assert!(path.starts_with("/local/domain/7/control/"), "{path}");
@@ -142,7 +151,7 @@ mod tests {
     #[test]
     fn the_console_place_comes_back_and_garbage_does_not() {
         let record = sample("web");
-        let value = publish(&record, DomainId(7), &BUILT, &[])
+        let value = publish(&record, DomainId(7), &BUILT, (&[], &[]))
             .into_iter()
             .find_map(|op| match op {
                 StoreOp::Write(path, value) if path == console_place(record.uuid) => Some(value),

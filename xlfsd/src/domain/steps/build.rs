@@ -112,7 +112,7 @@ impl Run {
         let built = self
             .built
             .ok_or_else(|| Problem::internal("a step that prepares this one was left out"))?;
-        let ops = nodes::publish(&self.record, self.domid()?, &built, &self.vbds);
+        let ops = nodes::publish(&self.record, self.domid()?, &built, (&self.vbds, &self.vifs));
         self.host()?.store.apply(ops).await.map_err(|error| {
             Problem::unavailable("XENSTORE_FAILED", "the domain cannot be made known in xenstore")
                 .cause(&error)

@@ -2,9 +2,16 @@
 
 use super::Run;
 use super::build::cancelled;
+use crate::domain::devices::DiskName;
 use crate::domain::nodes::vbd::{self, Vbd};
-use crate::host::VolumePlan;
+use crate::host::{VolumePlan, VolumeUse};
 use crate::problem::Problem;
+
+/// The configuration disk's place: the last of the short names. Guests find it
+/// by its label.
+fn seed_disk() -> DiskName {
+    DiskName::whole(25)
+}
 
 impl Run {
     /// One after another: they share a disk of the host.
@@ -29,6 +36,10 @@ impl Run {
 
     pub(super) async fn attach_disks(&mut self) -> Result<(), Problem> {
         self.vbds.clear();
+        if self.record.seed {
+            let block = self.disks.attach(VolumeUse::seed(self.record.uuid)).await?;
+            self.vbds.push(Vbd { name: seed_disk(), block, read_only: true });
+        }
         for disk in &self.record.disks {
             let block = self.disks.attach(disk.in_use_by(self.record.uuid)).await?;
             self.vbds.push(Vbd { name: disk.name, block, read_only: disk.read_only });
@@ -49,6 +60,20 @@ impl Run {
         for disk in &self.record.disks {
             self.disks.detach(disk.in_use_by(self.record.uuid)).await?;
         }
+        if self.record.seed {
+            self.disks.detach(VolumeUse::seed(self.record.uuid)).await?;
+        }
         Ok(())
+    }
+
+    pub(super) async fn write_seed(&mut self) -> Result<(), Problem> {
+        let content = self.guest.take_seed().ok_or_else(|| {
+            Problem::internal("nothing is there for the guest's configuration disk")
+        })?;
+        self.disks.write_seed(self.record.uuid, content).await
+    }
+
+    pub(super) async fn remove_seed(&mut self) -> Result<(), Problem> {
+        self.disks.remove_seed(self.record.uuid).await
     }
 }

@@ -8,28 +8,34 @@
 //! |---|---|---|
 //! | define-guest | writes the guest's record | removes it |
 //! | make-volumes | makes the disks' volumes out of their images | removes them |
+//! | write-seed | writes the configuration disk | removes it |
 //! | reserve-memory | promises memory in the ledger | gives it back |
 //! | prepare-kernel | has the kernel parsed, or finds its plan | - |
 //! | attach-disks | makes block devices of the volumes | lets go of them |
 //! | create-domain | makes an empty domain | destroys it |
 //! | populate-memory | gives it vCPUs and memory | (as create-domain) |
 //! | load-kernel | fills its memory | (as create-domain) |
+//! | guard-nics | has the firewall hold the guest to its addresses | lifts that |
 //! | publish-nodes | writes its nodes, introduces it | removes them |
 //! | attach-console | serves its console | lets go of it |
+//! | connect-nics | puts its vifs on their bridges | takes them off |
 //! | unpause-domain, pause-domain | | the other |
 //! | ask-guest | asks to power off or reboot | withdraws the request |
 //! | await-end | waits until the guest has ended | - |
 //! | detach-console | drains the console, lets go of it | - |
 //! | stop-domain | stops the vCPUs of a domain that is to go | - |
+//! | disconnect-nics | takes the interfaces from the domain, lifts the firewall's hold | - |
 //! | detach-disks | takes the disks from the domain, lets go of the devices | - |
 //! | destroy-domain | takes the domain apart | - |
 //! | withdraw-nodes | removes its nodes | - |
+//! | remove-seed | removes the configuration disk | - |
 //! | remove-volumes | removes the volumes that are not to be kept | - |
 //! | forget-guest | removes record and console log | - |
 
 mod build;
 mod disks;
 mod end;
+mod nics;
 mod run;
 
 use std::time::Duration;
@@ -64,23 +70,28 @@ impl Ask {
 pub(super) enum Step {
     Define,
     MakeVolumes,
+    WriteSeed,
     ReserveMemory,
     PrepareKernel,
     AttachDisks,
     CreateDomain,
     PopulateMemory,
     LoadKernel,
+    GuardNics,
     Publish,
     AttachConsole,
+    ConnectNics,
     Unpause,
     Pause,
     AskGuest(Ask),
     AwaitEnd { timeout: Duration, force: bool },
     DetachConsole,
     StopDomain,
+    DisconnectNics,
     DetachDisks,
     DestroyDomain,
     Withdraw,
+    RemoveSeed,
     RemoveVolumes,
     Forget,
 }
@@ -91,6 +102,11 @@ impl Step {
         match self {
             Self::Define => "define-guest",
             Self::MakeVolumes => "make-volumes",
+            Self::WriteSeed => "write-seed",
+            Self::GuardNics => "guard-nics",
+            Self::ConnectNics => "connect-nics",
+            Self::DisconnectNics => "disconnect-nics",
+            Self::RemoveSeed => "remove-seed",
             Self::ReserveMemory => "reserve-memory",
             Self::PrepareKernel => "prepare-kernel",
             Self::AttachDisks => "attach-disks",
@@ -135,6 +151,11 @@ impl Step {
                 let volumes = record.disks.iter().map(|disk| disk.volume.name.as_str());
                 format!("volumes {}", volumes.collect::<Vec<_>>().join(", "))
             }
+            Self::WriteSeed | Self::RemoveSeed => format!("configuration disk of {name}"),
+            Self::GuardNics | Self::ConnectNics | Self::DisconnectNics => {
+                let networks = record.nics.iter().map(|nic| nic.network.as_str());
+                format!("{name} on {}", networks.collect::<Vec<_>>().join(", "))
+            }
             Self::AttachDisks | Self::DetachDisks => {
                 let names = record.disks.iter().map(|disk| disk.name.to_string());
                 format!("disks {} of {name}", names.collect::<Vec<_>>().join(", "))
@@ -161,6 +182,11 @@ impl Step {
         match self {
             Self::Define => run.define(),
             Self::MakeVolumes => run.make_volumes().await,
+            Self::WriteSeed => run.write_seed().await,
+            Self::RemoveSeed => run.remove_seed().await,
+            Self::GuardNics => run.guard_nics().await,
+            Self::ConnectNics => run.connect_nics().await,
+            Self::DisconnectNics => run.disconnect_nics().await,
             Self::AttachDisks => run.attach_disks().await,
             Self::StopDomain => run.pause(),
             Self::DetachDisks => run.detach_disks().await,
@@ -192,6 +218,8 @@ impl Step {
                 Ok(())
             }
             Self::MakeVolumes => run.remove_volumes().await,
+            Self::WriteSeed => run.remove_seed().await,
+            Self::GuardNics | Self::ConnectNics => run.disconnect_nics().await,
             Self::AttachDisks => run.detach_disks().await,
             Self::CreateDomain => run.destroy_domain().await,
             Self::Publish => run.withdraw().await,
@@ -205,9 +233,11 @@ impl Step {
             | Self::AwaitEnd { .. }
             | Self::DetachConsole
             | Self::StopDomain
+            | Self::DisconnectNics
             | Self::DetachDisks
             | Self::DestroyDomain
             | Self::Withdraw
+            | Self::RemoveSeed
             | Self::RemoveVolumes
             | Self::Forget => Ok(()),
         }

@@ -11,6 +11,8 @@ use crate::domain::guest::Guest;
 use crate::domain::nodes::vbd::Vbd;
 use crate::domain::record::{GuestRecord, Records};
 use crate::host::{Disks, Host, PreparedKernel, Reservation};
+use crate::network::Net;
+use crate::network::nodes::VifSpec;
 use crate::problem::Problem;
 use crate::task::TaskHandle;
 
@@ -22,6 +24,7 @@ pub(in crate::domain) struct Run {
     /// Unset for plans that touch no domain.
     pub host: Option<Arc<Host>>,
     pub disks: Arc<dyn Disks>,
+    pub net: Arc<Net>,
     pub task: TaskHandle,
     pub cancel: CancellationToken,
     pub(super) reservation: Option<Reservation>,
@@ -32,6 +35,8 @@ pub(in crate::domain) struct Run {
     pub(super) built: Option<Built>,
     /// The disks, once they are block devices.
     pub(super) vbds: Vec<Vbd>,
+    /// The interfaces, once their firewall stands.
+    pub(super) vifs: Vec<VifSpec>,
 }
 
 impl Run {
@@ -40,6 +45,7 @@ impl Run {
         records: Records,
         host: Option<Arc<Host>>,
         disks: Arc<dyn Disks>,
+        net: Arc<Net>,
         task: TaskHandle,
     ) -> Self {
         let cancel = task.cancel_token();
@@ -50,6 +56,7 @@ impl Run {
             records,
             host,
             disks,
+            net,
             task,
             cancel,
             reservation: None,
@@ -59,6 +66,7 @@ impl Run {
             p2m: None,
             built: None,
             vbds: Vec::new(),
+            vifs: Vec::new(),
         }
     }
 

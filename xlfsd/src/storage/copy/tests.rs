@@ -113,28 +113,6 @@ fn an_image_that_is_shorter_than_it_was_is_an_error() {
 }
 
 #[test]
-fn the_kernel_and_the_hand_come_to_the_same() {
-    let len = 8 * MIB;
-    let mut bytes = vec![5; 3 << 20];
-    bytes[MIB as usize..][..500_000].fill(0);
-    let from = sparse(len, &[(MIB + 13, &bytes)]);
-    let results = [true, false].map(|in_kernel| {
-        let to = sparse(len, &[]);
-        let mut copy = Copy {
-            from: &from,
-            to: &to,
-            before: Before::Zeros,
-            watch: Watch::nobody(),
-            in_kernel,
-            buffer: Vec::new(),
-        };
-        copy.data(MIB, 5 * MIB).unwrap();
-        content(&to)
-    });
-    assert!(results[0] == content(&from) && results[1] == results[0]);
-}
-
-#[test]
 fn runs_are_whole_blocks_without_the_zero_ones() {
     let of = |bytes: &[u8]| runs(bytes).collect::<Vec<_>>();
     assert_eq!(of(&[]), []);

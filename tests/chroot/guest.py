@@ -1,0 +1,55 @@
+"""What the checks of all templates need: the guest's address, a shell in it,
+and requests whose failure is an answer too."""
+
+import os
+import shlex
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+
+GUEST = "10.77.0.2"
+WORK = os.environ.get("XLFS_WORK", "")
+
+
+def expect(truth, what):
+    if not truth:
+        sys.exit(f"FAILED: {what}")
+
+
+def run(command):
+    return subprocess.run(command, capture_output=True, text=True, timeout=120)
+
+
+def shell(script):
+    return run(shlex.split(os.environ["XLFS_IN_GUEST"]) + ["/bin/sh", "-c", script])
+
+
+def guest(script):
+    """What a shell in the guest prints, when it succeeds."""
+    done = shell(script)
+    expect(done.returncode == 0, f"in the guest: {script}: {done.stdout}{done.stderr}")
+    return done.stdout
+
+
+def fails(script, why):
+    """Holds that it fails in the guest, and says why."""
+    done = shell(script)
+    expect(done.returncode != 0, f"in the guest this works: {script}")
+    expect(why in done.stderr + done.stdout, f"{script}: {done.stdout}{done.stderr}")
+
+
+def fetch(path, host=GUEST):
+    """Status, headers and body of a page."""
+    request = urllib.request.Request(f"http://{GUEST}{path}", headers={"Host": host})
+    try:
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            return answer.status, answer.headers, answer.read().decode()
+    except urllib.error.HTTPError as error:
+        return error.code, error.headers, error.read().decode()
+
+
+def generated(name):
+    """A secret that was made for this guest."""
+    with open(f"{WORK}/generated", encoding="utf-8") as file:
+        return dict(line.rstrip("\n").split("=", 1) for line in file)[name]
