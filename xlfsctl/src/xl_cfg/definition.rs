@@ -44,7 +44,7 @@ pub(crate) struct Nic {
     pub(crate) network: String,
     /// In lower case, with colons. Empty: xlfsd makes one.
     pub(crate) mac: String,
-    /// As the file has them; xl's `ip=` mostly has no prefix's length.
+    /// With the length of their network, as in `10.0.0.2/24`.
     pub(crate) addresses: Vec<String>,
     /// As in xl: `10Mb/s`. Empty: no limit.
     pub(crate) rate: String,

@@ -346,7 +346,7 @@ pub(super) fn finding(setting: &Setting) -> Finding {
         let found = new(Kind::Ignored, "a key of xm, which xl does not read either");
         let of_guest = matches!(key, "dhcp" | "gateway" | "hostname" | "ip" | "netmask");
         return match of_guest {
-            true => found.instead("a template may have a parameter for it: --set NAME=VALUE"),
+            true => found.instead("xlfsctl create takes it: see --ip, --gateway and --set"),
             false => found,
         };
     }

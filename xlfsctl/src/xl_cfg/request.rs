@@ -1,17 +1,10 @@
 //! Hands a definition on: as the request that xlfsd takes, and as the words of
 //! the command that sends the same.
-//!
-//! **To extend when a guest can be created with network interfaces**: all that
-//! knows of this is here. Then [`request`] fills in the interfaces, [`words`]
-//! writes them as options of `create`, and [`about_nic`] has nothing to say
-//! any more. In [`super::definition::Nic`] an empty text means "not given", and
-//! addresses mostly lack the length of their network, which xl does not know.
 
 use clap::ValueEnum as _;
-use xlfs_proto::v1::{CreateDomainRequest, DiskRequest};
+use xlfs_proto::v1::{CreateDomainRequest, DiskRequest, NicRequest};
 
 use super::definition::{Definition, Disk, Nic};
-use super::finding::{Finding, Kind};
 use crate::commands::create::{Action, end_policy};
 
 /// What xlfsd is asked for.
@@ -28,7 +21,7 @@ pub(crate) fn request(definition: &Definition) -> CreateDomainRequest {
         paused: false,
         dry_run: false,
         disks: definition.disks.iter().map(disk).collect(),
-        nics: Vec::new(),
+        nics: definition.nics.iter().map(nic).collect(),
         configuration: None,
     }
 }
@@ -73,16 +66,32 @@ pub(crate) fn words(definition: &Definition) -> Vec<String> {
         let read_only = if disk.read_only { ",ro" } else { "" };
         option("disk", format!("{},image={}{read_only}", disk.name, disk.image));
     }
+    for nic in &definition.nics {
+        option("nic", nic_word(nic));
+    }
     if !definition.start {
         words.push("--no-start".to_owned());
     }
     words
 }
 
-/// What cannot be asked for of an interface.
-pub(crate) fn about_nic(_nic: &Nic, line: u32) -> Option<Finding> {
-    let why = "a guest cannot be created with network interfaces yet";
-    Some(Finding::new("vif", line, Kind::Unsupported, why))
+fn nic(nic: &Nic) -> NicRequest {
+    let Nic { network, mac, addresses, rate, anti_spoofing } = nic.clone();
+    NicRequest { network, mac, addresses, rate, anti_spoofing }
+}
+
+/// An interface as an option of `create`; empty where all is as the template
+/// says.
+fn nic_word(nic: &Nic) -> String {
+    let named = |name: &str, value: &str| match value {
+        "" => None,
+        value => Some(format!("{name}={value}")),
+    };
+    let first = [named("network", &nic.network), named("mac", &nic.mac)];
+    let addresses = nic.addresses.iter().map(|address| named("ip", address));
+    let last = [named("rate", &nic.rate), nic.anti_spoofing.then(|| "anti-spoofing".to_owned())];
+    let parts: Vec<_> = first.into_iter().chain(addresses).chain(last).flatten().collect();
+    parts.join(",")
 }
 
 /// The action as it is written on the command line.

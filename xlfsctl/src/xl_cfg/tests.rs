@@ -27,8 +27,8 @@ fn mistakes(text: &str) -> Vec<Mistake> {
     }
 }
 
-/// A guest in a few lines: what to import, what to create, its interfaces, and
-/// the findings by kind.
+/// A guest in a few lines: what to import, what to create, and the findings by
+/// kind.
 fn summary(guest: &mut Guest) -> String {
     guest.bind("T", None);
     let mut out = String::new();
@@ -40,23 +40,8 @@ fn summary(guest: &mut Guest) -> String {
     }
     let words = request::words(&guest.definition);
     let _ = writeln!(out, "{}", shell::line(&words[1..]));
-    for nic in &guest.definition.nics {
-        let _ = writeln!(
-            out,
-            "nic [{}] [{}] [{}] [{}] {}",
-            nic.network,
-            nic.mac,
-            nic.addresses.join(" "),
-            nic.rate,
-            nic.anti_spoofing
-        );
-    }
     for kind in [Kind::Unknown, Kind::Unsupported, Kind::Changed, Kind::Ignored] {
-        // That interfaces cannot be asked for yet says nothing of the file.
-        let of_kind = guest
-            .findings
-            .iter()
-            .filter(|one| one.kind == kind && !one.why.contains("network interfaces yet"));
+        let of_kind = guest.findings.iter().filter(|one| one.kind == kind);
         let keys: Vec<_> = of_kind.map(|one| format!("{}:{}", one.line, one.key)).collect();
         if !keys.is_empty() {
             let _ = writeln!(out, "{}: {}", kind.word(), keys.join(" "));

@@ -43,9 +43,12 @@ pub(crate) fn parse(text: &str) -> Result<VifSpec, String> {
         match key.trim() {
             "mac" => spec.nic.mac = mac(value)?,
             "ip" => {
-                spec.nic.addresses.extend(addresses(value)?);
-                // xl's usual script opens Dom0's firewall for these, and no others.
-                spec.nic.anti_spoofing = !spec.nic.addresses.is_empty();
+                for address in addresses(value)? {
+                    match address.contains('/') {
+                        true => spec.nic.addresses.push(address),
+                        false => spec.left.push(without_length(&address)),
+                    }
+                }
             }
             "rate" => spec.nic.rate = rate(value)?,
             "bridge" if is_network(value) || value.is_empty() => {
@@ -96,7 +99,23 @@ pub(crate) fn parse(text: &str) -> Result<VifSpec, String> {
             _ => leave(What::Unknown, "xl knows no such parameter of an interface", ""),
         }
     }
+    // xl's usual script opens Dom0's firewall for these addresses, and no others.
+    // When one of them is not known in full, holding the guest to the rest would
+    // cut it off.
+    let nameless = spec.left.iter().any(|left| left.word.starts_with("ip="));
+    spec.nic.anti_spoofing = !spec.nic.addresses.is_empty() && !nameless;
     Ok(spec)
+}
+
+/// An address as xl has it: without the network that it is in.
+fn without_length(address: &str) -> Left {
+    Left {
+        word: format!("ip={address}"),
+        what: What::Unsupported,
+        why: "an address is left out, and the guest not held to it, without the length of its \
+              network",
+        instead: "write it in the file, such as ip=10.0.0.2/24",
+    }
 }
 
 /// Six bytes, in lower case. `random` and nothing mean that one is made.
@@ -163,13 +182,13 @@ mod tests {
     #[test]
     fn all_that_an_interface_can_say() {
         assert_eq!(parse(""), Ok(VifSpec::default()));
-        let text = "mac=00:16:3E:AA:bb:01, bridge=br0, ip=10.0.0.2 10.0.0.3/24 fd00::2/64, \
+        let text = "mac=00:16:3E:AA:bb:01, bridge=br0, ip=10.0.0.3/24 fd00::2/64, \
                     rate=10Mb/s@20ms, type=vif, script=vif-bridge";
         let spec = parse(text).expect("an interface");
         assert_eq!(spec.left, []);
         assert_eq!(spec.nic.mac, "00:16:3e:aa:bb:01");
         assert_eq!(spec.nic.network, "br0");
-        assert_eq!(spec.nic.addresses, ["10.0.0.2", "10.0.0.3/24", "fd00::2/64"]);
+        assert_eq!(spec.nic.addresses, ["10.0.0.3/24", "fd00::2/64"]);
         assert_eq!(spec.nic.rate, "10Mb/s@20ms");
         assert!(spec.nic.anti_spoofing);
         assert!(!parse("bridge=br0").expect("an interface").nic.anti_spoofing);
@@ -193,6 +212,15 @@ mod tests {
         ];
         assert_eq!(left, expected);
         assert_eq!(spec.nic, Nic::default());
+    }
+
+    #[test]
+    fn addresses_need_the_length_of_their_network() {
+        let spec = parse("ip=10.0.0.2 10.0.0.3/24 fd00::2").expect("an interface");
+        let left: Vec<_> = spec.left.iter().map(|one| one.word.as_str()).collect();
+        assert_eq!(left, ["ip=10.0.0.2", "ip=fd00::2"]);
+        assert_eq!(spec.nic.addresses, ["10.0.0.3/24"]);
+        assert!(!spec.nic.anti_spoofing, "the guest needs the others too");
     }
 
     #[test]

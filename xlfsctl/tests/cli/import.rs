@@ -23,6 +23,7 @@ vcpus = 2
 uuid = '6f1c1f0e-0a4e-4f0c-9c55-9a2d3c1e7b42'
 disk = [ 'phy:vg0/web root,xvda1,w', ]
 on_reboot = 'rename-restart'
+vif = [ '', 'bridge=dmz,mac=00:16:3E:00:00:01,ip=10.0.0.2/24,rate=1Mb/s' ]
 pae = 1
 ";
 
@@ -74,7 +75,7 @@ async fn a_dry_run_prints_commands_and_needs_no_daemon() {
 xlfsctl image import /boot/lapp-kernel --kind kernel --alias lapp-kernel
 xlfsctl image import /boot/lapp-ramdisk --kind ramdisk --alias lapp-ramdisk
 xlfsctl image import '/dev/vg0/web root' --kind disk --alias web-xvda1
-xlfsctl create web --template lapp --set hostname=web --memory 512M --vcpus 2 --on-reboot restart --disk xvda1,image=web-xvda1 --no-start
+xlfsctl create web --template lapp --set hostname=web --memory 512M --vcpus 2 --on-reboot restart --disk xvda1,image=web-xvda1 --nic '' --nic network=dmz,mac=00:16:3e:00:00:01,ip=10.0.0.2/24,rate=1Mb/s,anti-spoofing --no-start
 "
     );
     let told = run.err.replace('\n', " ");
@@ -83,7 +84,8 @@ xlfsctl create web --template lapp --set hostname=web --memory 512M --vcpus 2 --
         "web.cfg:4: kernel: not supported",
         "web.cfg:8: uuid: not supported",
         "web.cfg:10: on_reboot: changed: restart",
-        "web.cfg:11: pae: ignored",
+        "web.cfg:11: vif: changed: the guest may send from its ip= only",
+        "web.cfg:12: pae: ignored",
     ] {
         assert!(told.contains(words), "{words}: {}", run.err);
     }
@@ -108,7 +110,13 @@ async fn the_printed_commands_make_the_same_guest() {
         assert_eq!(requests.len(), 2, "{requests:?}");
         assert_eq!(requests[0], requests[1]);
         let no_start = format!("no_start: {}", start.is_empty());
-        for part in ["name: \"web\"", "it's me; $HOME", "image: \"web-xvda1\"", &no_start] {
+        for part in [
+            "name: \"web\"",
+            "it's me; $HOME",
+            "image: \"web-xvda1\"",
+            "network: \"dmz\"",
+            &no_start,
+        ] {
             assert!(requests[0].contains(part), "{part}: {}", requests[0]);
         }
     }
@@ -122,9 +130,13 @@ async fn the_template_is_found_by_the_kernel() {
     assert_eq!(json["definition"]["template"], "lapp");
     let findings = json["findings"].as_array().expect("a list").clone();
     let keys: Vec<_> = findings.iter().map(|one| one["key"].as_str().expect("text")).collect();
-    assert_eq!(keys, ["name", "uuid", "on_reboot", "pae"], "the kernel is the template's own");
+    assert_eq!(
+        keys,
+        ["name", "uuid", "on_reboot", "vif", "pae"],
+        "the kernel is the template's own"
+    );
     let kinds: Vec<_> = findings.iter().map(|one| one["kind"].as_str().expect("text")).collect();
-    assert_eq!(kinds, ["changed", "unsupported", "changed", "ignored"]);
+    assert_eq!(kinds, ["changed", "unsupported", "changed", "changed", "ignored"]);
     assert_eq!(findings[1]["line"], 8);
 
     // The ramdisk counts too, where there is one.
@@ -186,7 +198,7 @@ async fn strict_takes_no_loss() {
     let (_folder, path) = file(WEB);
     let args = ["import", &path, "--strict", "-o", "json"];
     let failure = xlfsctl(&fake, &args).await.expect(10).failure();
-    assert_eq!(failure["fields"].as_array().map(Vec::len), Some(4), "{failure}");
+    assert_eq!(failure["fields"].as_array().map(Vec::len), Some(5), "{failure}");
     assert_eq!(failure["fields"][1]["field"], "uuid");
     assert!(failure["fields"][1]["problem"].as_str().expect("text").starts_with("line 8: "));
     let text = xlfsctl(&fake, &args[..3]).await.expect(10);

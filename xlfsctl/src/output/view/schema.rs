@@ -243,7 +243,7 @@ fn results() -> OutcomesView {
 /// A guest of xl, once as a dry run and once with what was done.
 fn imported() -> Vec<ImportedView> {
     const FILE: &[u8] = b"name = 'a'\nkernel = '/k'\nuuid = 'x'\non_crash = 'restart'\n\
-        disk = [ '/d,qcow2,xvda,r' ]\nvif = [ 'bridge=b,mac=00:16:3e:00:00:01,ip=10.0.0.2,rate=1Mb/s' ]";
+        disk = [ '/d,qcow2,xvda,r' ]\nvif = [ 'bridge=b,mac=00:16:3e:00:00:01,ip=10.0.0.2/24,rate=1Mb/s' ]";
     let mut guest = crate::xl_cfg::convert::convert(FILE, None).expect("a guest");
     guest.definition.parameters.insert("hostname".to_owned(), text());
     guest.bind("minimal", None);

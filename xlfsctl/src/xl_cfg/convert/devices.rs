@@ -2,11 +2,11 @@
 
 use xlfs_proto::v1::ImageKind;
 
-use super::super::definition::{Disk, ImageStep};
+use super::super::definition::{Disk, ImageStep, Nic};
 use super::super::disk::{DiskSpec, Format};
 use super::super::finding::{Finding, Kind};
 use super::super::parser::Place;
-use super::super::{alias, disk, request, vif};
+use super::super::{alias, disk, vif};
 use super::Converter;
 
 impl Converter {
@@ -94,15 +94,23 @@ impl Converter {
                 let why = format!("{}: {}", left.word, left.why);
                 self.find(Finding::new("vif", place.line, kind, why).instead(left.instead));
             }
-            if spec.nic.anti_spoofing {
-                let only = spec.nic.addresses.join(", ");
-                let why = format!("the guest may send as {only} only, in IPv4 and IPv6");
-                let instead = "write all its addresses there, with blanks between";
-                let finding = Finding::new("vif", place.line, Kind::Changed, why);
-                self.find(finding.instead(instead));
-            }
-            self.guest.findings.extend(request::about_nic(&spec.nic, place.line));
+            self.guest.findings.extend(one_family(&spec.nic, place.line));
             self.guest.definition.nics.push(spec.nic);
         }
     }
+}
+
+/// xl's firewall rules for `ip=` are those of one family; anti-spoofing is for
+/// both.
+fn one_family(nic: &Nic, line: u32) -> Option<Finding> {
+    let has = |mark| nic.addresses.iter().any(|address| address.contains(mark));
+    let other = match (has('.'), has(':')) {
+        (true, false) => "IPv6",
+        (false, true) => "IPv4",
+        _ => return None,
+    };
+    let why = format!("the guest may send from its ip= only, and so with {other} not at all");
+    let finding = Finding::new("vif", line, Kind::Changed, why);
+    let instead = format!("add its {other} addresses there, with a blank between");
+    nic.anti_spoofing.then(|| finding.instead(instead))
 }

@@ -130,7 +130,7 @@ memory = 256
 disk = [ 'phy:vg/add-root,xvda,w' ]
 disk += [ 'phy:vg/add-data,xvdb,w' ]
 vif = [ 'bridge=lan' ]
-vif += [ 'bridge=dmz,rate=10Mb/s,ip=10.0.0.9 fd00::9' ]
+vif += [ 'bridge=dmz,rate=10Mb/s,ip=10.0.0.9/24 fd00::9/64' ]
 extra = "console=hvc0"
 extra += " quiet"
 memory = 512
@@ -187,9 +187,7 @@ fn files_as_people_write_them() {
             "\
 import /boot/vmlinuz-xen-domu --kind kernel --alias vmlinuz-xen-domu
 import /dev/vg0/www.example.org --kind disk --alias www.example.org-xvda1
-create www.example.org --template T --memory 1024M --vcpus 2 --disk xvda1,image=www.example.org-xvda1 --no-start
-nic [br0] [00:16:3e:00:00:02] [] [] false
-nic [br1] [00:16:3e:01:00:02] [] [] false
+create www.example.org --template T --memory 1024M --vcpus 2 --disk xvda1,image=www.example.org-xvda1 --nic network=br0,mac=00:16:3e:00:00:02 --nic network=br1,mac=00:16:3e:01:00:02 --no-start
 unsupported: 1:kernel 7:root
 ignored: 8:no_migrate 9:tsc_mode
 ",
@@ -199,10 +197,8 @@ ignored: 8:no_migrate 9:tsc_mode
             "\
 import /dev/vg0/mail.example.org-disk --kind disk --alias mail.example.org-xvda2
 import /dev/vg0/mail.example.org-swap --kind disk --alias mail.example.org-xvda1
-create mail.example.org --template T --memory 256M --vcpus 1 --on-poweroff destroy --on-reboot restart --on-crash restart --disk xvda2,image=mail.example.org-xvda2 --disk xvda1,image=mail.example.org-xvda1 --no-start
-nic [] [00:16:3e:b4:cb:d8] [192.0.2.7] [] true
-unsupported: 10:bootloader 18:root
-changed: 38:vif
+create mail.example.org --template T --memory 256M --vcpus 1 --on-poweroff destroy --on-reboot restart --on-crash restart --disk xvda2,image=mail.example.org-xvda2 --disk xvda1,image=mail.example.org-xvda1 --nic mac=00:16:3e:b4:cb:d8 --no-start
+unsupported: 10:bootloader 18:root 38:vif
 ",
         ),
         (
@@ -212,8 +208,7 @@ import /boot/vmlinuz-3.2.0-4-amd64 --kind kernel --alias vmlinuz-3.2.0-4-amd64
 import /boot/initrd.img-3.2.0-4-amd64 --kind ramdisk --alias initrd.img-3.2.0-4-amd64
 import /home/xen/domains/db/disk.img --kind disk --alias db-xvda2
 import /home/xen/domains/db/swap.img --kind disk --alias db-xvda1
-create db --template T --memory 512M --vcpus 1 --on-poweroff destroy --on-reboot restart --on-crash restart --disk xvda2,image=db-xvda2 --disk xvda1,image=db-xvda1 --no-start
-nic [] [00:16:3e:aa:bb:cc] [] [] false
+create db --template T --memory 512M --vcpus 1 --on-poweroff destroy --on-reboot restart --on-crash restart --disk xvda2,image=db-xvda2 --disk xvda1,image=db-xvda1 --nic mac=00:16:3e:aa:bb:cc --no-start
 unsupported: 2:kernel 3:extra 4:ramdisk 7:root
 ignored: 13:dhcp
 ",
@@ -223,8 +218,7 @@ ignored: 13:dhcp
             "\
 import /boot/vmlinuz --kind kernel --alias vmlinuz
 import /dev/vg/guest-volume --kind disk --alias example.pvlinux-xvda
-create example.pvlinux --template T --memory 128M --vcpus 2 --disk xvda,image=example.pvlinux-xvda --no-start
-nic [] [] [] [] false
+create example.pvlinux --template T --memory 128M --vcpus 2 --disk xvda,image=example.pvlinux-xvda --nic '' --no-start
 unsupported: 5:kernel 7:extra
 ",
         ),
@@ -235,8 +229,7 @@ import /boot/vmlinuz-2.6.18-xen --kind kernel --alias vmlinuz-2.6.18-xen
 import /boot/initrd-2.6.18-xen.img --kind ramdisk --alias initrd-2.6.18-xen.img
 import /dev/hda1 --kind disk --alias exampledomain-1-xvda1
 import /srv/data.img --kind disk --alias exampledomain-1-xvdb
-create exampledomain-1 --template T --memory 64M --vcpus 1 --on-poweroff destroy --on-reboot restart --on-crash destroy --disk xvda1,image=exampledomain-1-xvda1 --disk xvdb,image=exampledomain-1-xvdb,ro --no-start
-nic [xenbr0] [00:16:3e:00:00:11] [] [] false
+create exampledomain-1 --template T --memory 64M --vcpus 1 --on-poweroff destroy --on-reboot restart --on-crash destroy --disk xvda1,image=exampledomain-1-xvda1 --disk xvdb,image=exampledomain-1-xvdb,ro --nic network=xenbr0,mac=00:16:3e:00:00:11 --no-start
 unsupported: 1:kernel 1:ramdisk 4:maxmem 11:root 12:extra
 changed: 5:name 9:disk 9:disk 14:on_reboot 15:on_crash
 ignored: 6:cpus 8:vif 8:vif 10:dhcp
@@ -247,11 +240,8 @@ ignored: 6:cpus 8:vif 8:vif 10:dhcp
             "\
 import /dev/vg/add-root --kind disk --alias add-xvda
 import /dev/vg/add-data --kind disk --alias add-xvdb
-create add --template T --memory 512M --disk xvda,image=add-xvda --disk xvdb,image=add-xvdb --no-start
-nic [lan] [] [] [] false
-nic [dmz] [] [10.0.0.9 fd00::9] [10Mb/s] true
+create add --template T --memory 512M --disk xvda,image=add-xvda --disk xvdb,image=add-xvdb --nic network=lan --nic network=dmz,ip=10.0.0.9/24,ip=fd00::9/64,rate=10Mb/s,anti-spoofing --no-start
 unsupported: 8:extra
-changed: 7:vif
 ignored: 3:memory
 ",
         ),
@@ -284,12 +274,10 @@ changed: 3:disk
         (
             ROUTED,
             "\
-create web-1 --template T --no-start
-nic [] [] [192.0.2.9] [] true
-nic [] [] [] [] false
+create web-1 --template T --nic '' --nic '' --no-start
 unknown: 5:memroy
-unsupported: 3:vif 3:vif 3:vif 3:vif 3:vif 4:disk 4:disk
-changed: 2:name 3:vif
+unsupported: 3:vif 3:vif 3:vif 3:vif 3:vif 3:vif 4:disk 4:disk
+changed: 2:name
 ",
         ),
     ] {
@@ -362,6 +350,22 @@ fn a_template_that_names_the_kernel_is_no_loss() {
     let told = bound.findings[0].to_string();
     assert!(told.contains("template web has web-ramdisk"), "{told}");
     assert!(told.contains("image.ramdisk = \"other.img\""), "{told}");
+}
+
+/// Anti-spoofing takes away more than xl's firewall rules did.
+#[test]
+fn a_guest_without_addresses_of_a_family_is_told() {
+    for (addresses, lost) in [
+        ("10.0.0.2/24", Some("IPv6")),
+        ("fd00::2/64", Some("IPv4")),
+        ("10.0.0.2/24 fd00::2/64", None),
+    ] {
+        let found = guest(&format!("name = 'a'\nvif = [ 'ip={addresses}' ]\n")).findings;
+        assert_eq!(found.len(), usize::from(lost.is_some()), "{addresses}: {found:?}");
+        if let (Some(lost), [finding]) = (lost, &found[..]) {
+            assert!(finding.why.contains(&format!("with {lost} not at all")), "{finding}");
+        }
+    }
 }
 
 /// Only what is lost is asked of the user; what changes nothing says so.
