@@ -3,6 +3,7 @@ and requests whose failure is an answer too."""
 
 import os
 import shlex
+import socket
 import subprocess
 import sys
 import urllib.error
@@ -49,7 +50,25 @@ def fetch(path, host=GUEST):
         return error.code, error.headers, error.read().decode()
 
 
+def takes(port):
+    """Whether the guest takes connections on the port."""
+    try:
+        with socket.create_connection((GUEST, port), timeout=30):
+            return True
+    except ConnectionRefusedError:
+        return False
+
+
 def generated(name):
     """A secret that was made for this guest."""
     with open(f"{WORK}/generated", encoding="utf-8") as file:
         return dict(line.rstrip("\n").split("=", 1) for line in file)[name]
+
+
+def neighbour(command):
+    """What a program of the guest's image prints when it runs outside of the
+    guest's network; whatever its exit code is."""
+    words = shlex.split(os.environ["XLFS_IN_GUEST"])
+    words.remove("-n")
+    done = run(words + command)
+    return done.stdout + done.stderr

@@ -3,7 +3,7 @@
 import re
 import sys
 
-from guest import GUEST, expect, fails, fetch, generated, guest, run
+from guest import expect, fails, fetch, generated, guest, takes
 
 PARAMETERS = ["site-name=www.example.org", "admin-email=admin@example.org", "db-name=shop", "db-user=keeper"]
 
@@ -26,7 +26,7 @@ def first():
     for secret in ["/.git/config", "/.env", "/../connect.php"]:
         expect(fetch(secret)[0] in (400, 403, 404), f"{secret} is served")
     guest("mkdir -p /var/www/site/files /var/www/site/.git && echo x >/var/www/site/.git/config")
-    expect(fetch("/files/")[0] == 403, "a folder is listed")
+    expect(fetch("/files/")[0] in (403, 404), "a folder is listed")
     expect(fetch("/.git/config")[0] == 403, "/.git is served")
     password = generated("db-password")
     expect(len(password) == 24, "no password was made")
@@ -36,7 +36,7 @@ def first():
     fails(f"PGPASSWORD=wrong {sql.format('/run/postgresql')}", "password authentication failed")
     hashes = guest("setpriv --reuid postgres --regid postgres --init-groups psql -X -At -c 'SELECT rolpassword FROM pg_authid WHERE rolpassword IS NOT NULL'")
     expect(hashes.startswith("SCRAM-SHA-256"), "no scram")
-    expect(run(["nc", "-z", GUEST, "5432"]).returncode != 0, "PostgreSQL is open to the network")
+    expect(not takes(5432) and takes(80), "PostgreSQL is open to the network")
     expect(guest("stat -c '%a %U %G' /etc/xlfs-lapp/database.php").strip() == "640 root www-data", "who reads the password")
     expect(password not in guest("cat /var/log/xlfs-first-boot.log"), "the password is in the log")
 

@@ -78,6 +78,7 @@ mkdir -p "${own%/*}"
 cat >"$own" <<'END'
 # Set by xlfs when this guest was made.
 listen_addresses = 'localhost'
+ssl = off
 password_encryption = 'scram-sha-256'
 END
 cat >"$hba" <<'END'
