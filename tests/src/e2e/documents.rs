@@ -92,6 +92,7 @@ pub struct Change {
     pub dry_run: bool,
     pub plan: Vec<Planned>,
     pub task: Option<Task>,
+    pub generated: BTreeMap<String, String>,
 }
 
 /// A step that would be taken.

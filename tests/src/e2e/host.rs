@@ -41,7 +41,13 @@ pub struct Host {
 impl Host {
     /// Boots, starts xlfsd, imports the images.
     pub fn boot() -> Outcome<Self> {
-        let mut config = Config::named("e2e")
+        Self::boot_with("e2e", &[], Vec::new())
+    }
+
+    /// The same with templates of vm-templates, and with disks of Dom0 beyond
+    /// its first: /dev/vdb and so on, only to be read.
+    pub fn boot_with(name: &str, templates: &[&str], disks: Vec<PathBuf>) -> Outcome<Self> {
+        let mut config = Config::named(name)
             .file(built("xlfsd")?, "/usr/sbin/xlfsd")
             .file(built("xlfsctl")?, "/usr/bin/xlfsctl")
             .file(
@@ -63,6 +69,17 @@ impl Host {
         })?;
         ext4::make(state.path(), STATE_SIZE, None)?;
         config.machine.disks = vec![Disk { path: state.path().to_owned(), read_only: false }];
+        let more = disks.into_iter().map(|path| Disk { path, read_only: true });
+        config.machine.disks.extend(more);
+        for template in templates {
+            let folder = source(&format!("vm-templates/{template}"));
+            let read = |source| ScenarioError::Here { doing: "read a template's folder", source };
+            for entry in std::fs::read_dir(&folder).map_err(read)? {
+                let entry = entry.map_err(read)?;
+                let name = entry.file_name().to_string_lossy().into_owned();
+                config = config.file(entry.path(), format!("{TEMPLATES}/{template}/{name}"));
+            }
+        }
         let dom0 = boot(config)?;
         dom0.sh("modprobe ext4; mkdir -p /var/lib/xlfs && mount -t ext4 /dev/vda /var/lib/xlfs")?;
         let host = Self {

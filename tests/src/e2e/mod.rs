@@ -23,6 +23,7 @@ mod lifetime;
 mod network;
 mod refusals;
 mod resources;
+mod services;
 mod third_party;
 mod tiny_kernel;
 
@@ -71,6 +72,12 @@ pub enum ScenarioError {
     /// A file system could not be made.
     #[error("no image of a disk")]
     Ext4(#[from] crate::ext4::Ext4Error),
+    /// The lab's pieces.
+    #[error("the lab's pieces are not complete")]
+    Pieces(#[from] crate::pieces::PiecesError),
+    /// The image of a guest that serves.
+    #[error("no image of a guest")]
+    Image(#[from] crate::images::ImageError),
     /// Something on the machine that runs the lab.
     #[error("cannot {doing}")]
     Here {
@@ -165,4 +172,5 @@ pub const SCENARIOS: &[Scenario] = &[
     network::NO_NETWORK,
     third_party::SCENARIO,
     daemon::XENSTORED,
+    services::LAPP,
 ];

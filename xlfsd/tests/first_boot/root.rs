@@ -168,25 +168,3 @@ impl Guest {
         Run::of(command.env("XLFS_ROOT", root).env("XLFS_WAIT", "0").output().unwrap())
     }
 }
-
-/// A read-only loop device, gone with its owner.
-pub(crate) struct Loop(String);
-
-impl Loop {
-    pub(crate) fn attach(file: &Path) -> Self {
-        let mut command = Command::new("losetup");
-        let output = command.args(["-r", "-f", "--show"]).arg(file).output().unwrap();
-        assert!(output.status.success(), "{output:?}");
-        Self(String::from_utf8(output.stdout).unwrap().trim().to_owned())
-    }
-
-    pub(crate) fn path(&self) -> &str {
-        &self.0
-    }
-}
-
-impl Drop for Loop {
-    fn drop(&mut self) {
-        _ = Command::new("losetup").args(["-d", &self.0]).status();
-    }
-}
