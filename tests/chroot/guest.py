@@ -72,3 +72,9 @@ def neighbour(command):
     words.remove("-n")
     done = run(words + command)
     return done.stdout + done.stderr
+
+
+def fetch_console():
+    """All that the guest has printed on its console since it booted."""
+    with open(f"{WORK}/console", encoding="utf-8") as file:
+        return file.read()
