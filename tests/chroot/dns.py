@@ -2,7 +2,7 @@
 
 import sys
 
-from guest import GUEST, WORK, expect, guest, neighbour
+from guest import GUEST, WORK, expect, guest, neighbour, step
 
 RECORDS = """\
 ; the records of the first zone
@@ -73,6 +73,17 @@ def first():
     expect("mail.example.org" in dig("example.org", "AXFR", by=SECONDARY), "the zone is not whole")
     guest("rndc reload")
     answers()
+    wrong = step("10-zones.sh", "XLFS_PARAM_RECORDS='www IN A nonsense'")
+    expect(wrong.returncode != 0 and "nonsense" in wrong.stdout, f"a wrong record: {wrong}")
+    wrong = step("10-zones.sh", "XLFS_PARAM_MORE_ZONES='[../x]'")
+    expect(wrong.returncode != 0 and "no name of a zone" in wrong.stderr, f"a wrong zone: {wrong}")
+    answers()
+    done = step("10-zones.sh", "unset XLFS_PARAM_SECONDARIES XLFS_PARAM_NAME_SERVERS XLFS_PARAM_CONTACT")
+    expect(done.returncode == 0, f"without secondaries: {done}")
+    expect(short("example.org", "SOA")[0].split()[1] == "hostmaster.example.org.", "the default contact")
+    for zone in ["example.org", "example.net"]:
+        expect("Transfer failed" in dig(zone, "AXFR", by=SECONDARY), "without secondaries, a zone can be fetched")
+    expect(step("10-zones.sh", ":").returncode == 0, "all again")
 
 
 def again():

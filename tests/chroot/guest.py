@@ -78,3 +78,10 @@ def fetch_console():
     """All that the guest has printed on its console since it booted."""
     with open(f"{WORK}/console", encoding="utf-8") as file:
         return file.read()
+
+
+def step(name, change):
+    """Runs a step of the template again, after `change`, a line of shell, has
+    changed what it finds in its environment."""
+    conf = "set -a; . /xlfs-seed/xlfs.conf"
+    return shell(f"{conf}; {change}; sh /xlfs-seed/step-{name}")

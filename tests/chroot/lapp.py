@@ -44,6 +44,7 @@ def first():
 def again():
     before = visits()
     expect(before >= 4, "what was written is gone")
+    expect(not takes(5432), "PostgreSQL is open to the network")
     expect(visits() == before + 2, "visits are not counted")
 
 

@@ -9,7 +9,7 @@ import sys
 import time
 
 import dkim
-from guest import GUEST, WORK, expect, fetch_console, generated, guest, takes
+from guest import GUEST, WORK, expect, fetch_console, generated, guest, step, takes
 
 DOMAIN = "example.org"
 MAILBOXES = "anna it's a secret\n# nobody\nbert\n"
@@ -153,6 +153,24 @@ def first():
     log = guest("cat /var/log/xlfs-first-boot.log")
     for secret in [ANNAS, berts(), generated("postmaster-password")]:
         expect(secret not in log and secret not in fetch_console(), "a password is in the log")
+    given_certificate()
+
+
+def given_certificate():
+    """From the next boot on the server has it; the checks hold that it is the one in the file."""
+    guest("cd /root && openssl req -x509 -new -nodes -newkey rsa:2048 -days 9 -subj /CN=given -addext "
+          "subjectAltName=DNS:mail.example.org -keyout given.key -out given.pem 2>/dev/null && openssl genrsa -out other.key 2048")
+    give = 'XLFS_PARAM_CERTIFICATE="$(cat /root/given.pem)" XLFS_PARAM_CERTIFICATE_KEY="$(cat /root/{}.key)"'
+    wrong = step("10-accounts.sh", give.format("other"))
+    expect(wrong.returncode != 0 and "does not belong" in wrong.stderr, f"another's key: {wrong}")
+    wrong = step("10-accounts.sh", "XLFS_PARAM_CERTIFICATE=nonsense")
+    expect(wrong.returncode != 0 and "certificate" in wrong.stderr, f"no certificate: {wrong}")
+    expect("given" not in guest("openssl x509 -noout -subject -in /etc/xlfs-mail/certificate.pem"), "a wrong one is taken")
+    done = step("10-accounts.sh", give.format("given"))
+    expect(done.returncode == 0, f"a certificate: {done}")
+    guest("cmp /root/given.pem /etc/xlfs-mail/certificate.pem")
+    wrong = step("10-accounts.sh", "XLFS_PARAM_MAILBOXES='../x secret'")
+    expect(wrong.returncode != 0 and "no name of a mailbox" in wrong.stderr, f"a wrong mailbox: {wrong}")
 
 
 def again():

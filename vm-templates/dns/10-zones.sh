@@ -120,12 +120,7 @@ done
 
 # --- The configuration --------------------------------------------------------
 
-list() { # of addresses, as BIND wants it
-    if [ $# = 0 ]; then echo "{ none; }" && return; fi
-    printf '{'
-    printf ' %s;' "$@"
-    echo ' }'
-}
+list() { printf '%s; ' "$@"; } # of addresses, as BIND wants it
 
 configuration() {
     cat <<END
@@ -157,10 +152,9 @@ zone "$(printf '%s' "${file##*/}" | tr % /)" {
     type master;
     file "${base#"$jail"}/zones/${file##*/}.zone";
 END
-        # shellcheck disable=SC2086
         if [ -n "$secondaries" ]; then
-            echo "    allow-transfer $(list $secondaries);"
-            echo "    also-notify $(list $secondaries);"
+            # shellcheck disable=SC2086
+            printf '    %s { %s};\n' allow-transfer "$(list $secondaries)" also-notify "$(list $secondaries)"
         fi
         echo "};"
     done
