@@ -173,4 +173,5 @@ pub const SCENARIOS: &[Scenario] = &[
     third_party::SCENARIO,
     daemon::XENSTORED,
     services::LAPP,
+    services::DNS,
 ];

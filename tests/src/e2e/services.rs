@@ -17,13 +17,64 @@ const ADDRESS: &str = "10.9.0.2";
 /// An emulated guest boots Debian for a minute or two.
 const BOOTS: Duration = Duration::from_secs(900);
 
-fn lapp() -> Outcome {
+/// For `lab e2e`.
+pub(super) const DNS: Scenario =
+    Scenario::alone("dns", "one command makes a name server that answers with authority", dns);
+
+/// A host that guests of this template can be made on.
+fn host_for(kind: Kind) -> Outcome<Host> {
     let pieces = pieces::gather(&Choice::from_env(), false)?;
-    let image = images::root(&pieces.cache, Kind::Lapp)?;
-    let host = Host::boot_with("lapp", &["lapp"], vec![image])?;
+    let image = images::root(&pieces.cache, kind)?;
+    let host = Host::boot_with(kind.name(), &[kind.name()], vec![image])?;
     host.import("/guest/vmlinuz", "kernel", "guest-kernel")?;
     host.import("/guest/initramfs-devices", "ramdisk", "guest-ramdisk")?;
-    host.import("/dev/vdb", "disk", "lapp-root")?;
+    host.import("/dev/vdb", "disk", &format!("{}-root", kind.name()))?;
+    Ok(host)
+}
+
+/// The guest is gone, and so is the host.
+fn leave(host: &Host, guest: &str) -> Outcome {
+    host.act(&format!("shutdown {guest} --timeout 600s"))?;
+    host.act(&format!("delete {guest}"))?;
+    host.nothing_left()?;
+    host.dom0().stop();
+    Ok(())
+}
+
+fn dns() -> Outcome {
+    let host = host_for(Kind::Dns)?;
+    host.dom0().write("/tmp/records", "www IN A 192.0.2.10\n")?;
+    let what = "--template dns --memory 256 --set zone=example.org --set-file records=/tmp/records";
+    host.create("ns1.example.org", &format!("{what} --ip {ADDRESS}/24"))?;
+    host.printed("ns1.example.org", "xlfs-first-boot: done")?;
+    // Queries over TCP, byte by byte: length, id 1234, no flags, one question.
+    let question = |length: &str, name: &str, kind: &str| {
+        format!(
+            "\\000\\{length}\\022\\064\\000\\000\\000\\001\\000\\000\\000\\000\\000\\000{name}\\000{kind}\\000\\001"
+        )
+    };
+    let www = question("041", "\\003www\\007example\\003org", "\\000\\001");
+    let answer = ask(&host, &www)?;
+    // A response, with authority, without an error; and the address in it.
+    check(answer.contains("12 34 84 00"), "an authoritative answer", &answer)?;
+    check(answer.contains("c0 00 02 0a"), "192.0.2.10 in it", &answer)?;
+    let transfer = question("035", "\\007example\\003org", "\\000\\374");
+    let answer = ask(&host, &transfer)?;
+    check(answer.contains("12 34 80 05"), "a transfer to be refused", &answer)?;
+    let stranger = question("035", "\\007example\\003net", "\\000\\001");
+    let answer = ask(&host, &stranger)?;
+    check(answer.contains("12 34 80 05"), "another's name to be refused", &answer)?;
+    leave(&host, "ns1.example.org")
+}
+
+/// What the guest answers on port 53, in hexadecimal.
+fn ask(host: &Host, query: &str) -> Outcome<String> {
+    let line = format!("printf '{query}' | nc -w 20 {ADDRESS} 53 | od -An -v -tx1 | tr -d '\\n'");
+    Ok(host.dom0().ok(["sh", "-c", &line])?.stdout)
+}
+
+fn lapp() -> Outcome {
+    let host = host_for(Kind::Lapp)?;
     let made = host.create(
         "www.example.org",
         &format!("--template lapp --memory 512 --ip {ADDRESS}/24 --gateway 10.9.0.1"),
@@ -39,11 +90,7 @@ fn lapp() -> Outcome {
     check(third == second + 1, format!("{} visits after a reboot", second + 1), third)?;
     let shown = host.dom0().ok(["xlfsctl", "show", "www.example.org"])?.stdout;
     check(shown.contains("db-password=(secret)"), "a secret that is not shown", shown)?;
-    host.act("shutdown www.example.org --timeout 600s")?;
-    host.act("delete www.example.org")?;
-    host.nothing_left()?;
-    host.dom0().stop();
-    Ok(())
+    leave(&host, "www.example.org")
 }
 
 /// Asks for the page until the guest answers; what it has counted.
