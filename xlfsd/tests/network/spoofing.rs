@@ -1,6 +1,7 @@
 //! A guest sends only as itself: real frames, through real rules.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
+use std::time::{Duration, Instant};
 
 use rtnetlink::LinkBridge;
 use xlfsd::network::{Filters, Identity, LinkName, Links, Netlink, Nft};
@@ -89,7 +90,24 @@ async fn two_guests() -> (Wire, Wire) {
         space.wire(vif, guest).await;
         Netlink.attach(&name(vif), &attachment("br0")).await.unwrap();
     }
-    (Wire::on("guest0"), Wire::on("guest1"))
+    let (mut one, mut other) = (Wire::on("guest0"), Wire::on("guest1"));
+    settle(&mut one, &other, (MAC, IP));
+    settle(&mut other, &one, (OTHER_MAC, OTHER_IP));
+    (one, other)
+}
+
+/// Waits until what one sends reaches the other: a new port forwards once its
+/// carrier was noticed, and what is sent before that is lost.
+fn settle(from: &mut Wire, to: &Wire, (mac, ip): ([u8; 6], Ipv4Addr)) {
+    let hello = Marked::new(mac, IPV4, udp4(ip, 9998));
+    let until = Instant::now() + Duration::from_secs(30);
+    loop {
+        from.send(&hello.bytes);
+        if to.hears(&hello.bytes, Duration::from_millis(200)) {
+            return;
+        }
+        assert!(Instant::now() < until, "the bridge does not forward");
+    }
 }
 
 /// Sends all of it, and says which arrived. An honest frame follows, which must.
@@ -205,9 +223,7 @@ fn a_guest_cannot_take_anothers_place_on_the_bridge() {
             if guarded {
                 nft().guard(&name("vif7.0"), &identity(&[IP.into()])).await.unwrap();
             }
-            let hello = Marked::new(OTHER_MAC, IPV4, udp4(OTHER_IP, 1));
-            owner.send(&hello.bytes);
-            sender.receive_until(&hello.bytes);
+            settle(&mut owner, &sender, (OTHER_MAC, OTHER_IP));
             let bridges = [0x01, 0x80, 0xc2, 0, 0, group];
             thief.send(&Marked::to(bridges, OTHER_MAC, 0x88cc, vec![0; 40]).bytes);
             let secret = Marked::to(OTHER_MAC, [2, 0, 0, 0, 0, 9], IPV4, udp4(OTHER_IP, 2));

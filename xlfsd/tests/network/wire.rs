@@ -50,6 +50,19 @@ impl Wire {
         }
     }
 
+    /// Whether a frame comes within a time; others before it are thrown away.
+    pub(crate) fn hears(&self, wanted: &[u8], within: Duration) -> bool {
+        let began = Instant::now();
+        while began.elapsed() < within {
+            match self.receive() {
+                Some(frame) if frame == wanted => return true,
+                Some(_) => {}
+                None => std::thread::sleep(Duration::from_millis(1)),
+            }
+        }
+        false
+    }
+
     /// Everything that came, up to and with `last`, which must come.
     pub(crate) fn receive_until(&self, last: &[u8]) -> Vec<Vec<u8>> {
         let began = Instant::now();
