@@ -13,8 +13,10 @@ use thiserror::Error;
 use xlfs_xen::hypercall::{HypercallError, Xen, XenError};
 use xlfs_xen::xenstore::{Client, Config, DiscoverError, Endpoint};
 
-/// Where the lab's xlfsd keeps volumes.
-const VOLUMES: &str = "/var/lib/xlfs/volumes";
+/// Where the lab's xlfsd keeps volumes, what it knows of them, and configuration
+/// disks.
+const VOLUMES: &[&str] =
+    &["/var/lib/xlfs/volumes", "/var/lib/xlfs/volume-records", "/var/lib/xlfs/seeds"];
 
 /// Why Dom0 cannot be looked at.
 #[derive(Debug, Error)]
@@ -58,7 +60,7 @@ pub struct Look {
     pub loops: Vec<String>,
     /// Network interfaces, the guests' vifs among them.
     pub links: Vec<String>,
-    /// Files in the default pool of volumes.
+    /// Files in the default pool of volumes, and records of volumes.
     pub volumes: Vec<String>,
     /// Event channels that programs of Dom0 have bound.
     pub event_channels: usize,
@@ -83,7 +85,7 @@ pub fn look(daemon: Option<i32>) -> Result<Look, LookError> {
         free_kib: xen.phys_info()?.free_pages * 4,
         event_channels: event_channels(),
         loops: loops(),
-        volumes: names(VOLUMES),
+        volumes: VOLUMES.iter().flat_map(|folder| names(folder)).collect(),
         links: names("/sys/class/net"),
         ..Look::default()
     };

@@ -17,7 +17,7 @@ use xlfsd::domain::{Guests, Setup};
 use xlfsd::host::{Gate, HostFacts, PoolDisks, Reach, WorkerKernels};
 use xlfsd::network::{Net, Networks};
 use xlfsd::problem::{Problem, ProblemKind};
-use xlfsd::storage::Pools;
+use xlfsd::storage::{Pools, Volumes};
 
 /// Requests are short, and what takes long has threads of its own: a second
 /// worker would cost each request more wake-ups than it saves waiting.
@@ -78,6 +78,9 @@ async fn run(config: &Config) -> Result<(), Problem> {
     base.images.set_inspector(kernels.clone());
     let reach: Arc<dyn Reach> = Arc::new(Gate::new(kernels));
     let pools = Pools::open(&config.pools(), &base.events);
+    let volumes = Volumes::open(&config.state_dir, pools, &base.events).map_err(|error| {
+        Problem::internal("the records of volumes cannot be used").cause(&error)
+    })?;
     let net = Arc::new(Net::open(Networks::new(config.networks.clone())?));
     tokio::spawn({
         let (net, events) = (net.clone(), base.events.clone());
@@ -86,7 +89,7 @@ async fn run(config: &Config) -> Result<(), Problem> {
     let guests = Guests::open(Setup {
         base: base.clone(),
         reach: reach.clone(),
-        disks: Arc::new(PoolDisks::open(pools, base.images.clone(), &config.state_dir)?),
+        disks: Arc::new(PoolDisks::open(volumes, base.images.clone(), &config.state_dir)?),
         net: net.clone(),
         state_dir: config.state_dir.clone(),
     })?;

@@ -13,10 +13,11 @@ use xlfs_proto::v1::{
 };
 
 use crate::domain::{
-    Accepted, CreateRequest, DiskName, DiskRequest, GuestConfiguration, Guests, NicRequest,
-    PolicyChange, SHUTDOWN, WaitRequest,
+    Accepted, CreateRequest, DiskName, DiskRequest, Guests, NicRequest, PolicyChange, SHUTDOWN,
+    WaitRequest,
 };
 use crate::problem::Problem;
+use crate::seed::Settings;
 use crate::template;
 
 /// The longest time that a caller may ask for: a week.
@@ -120,8 +121,8 @@ fn nic(nic: pb::NicRequest) -> Result<NicRequest, Problem> {
     })
 }
 
-fn configuration(asked: pb::GuestConfiguration) -> Result<GuestConfiguration, Problem> {
-    Ok(GuestConfiguration {
+fn settings(asked: pb::GuestConfiguration) -> Result<Settings, Problem> {
+    Ok(Settings {
         gateways: list("configuration.gateways", &asked.gateways)?,
         name_servers: list("configuration.name_servers", &asked.name_servers)?,
         search: list("configuration.search", &asked.search)?,
@@ -176,7 +177,7 @@ impl DomainService for Domains {
             policy,
             disks: request.disks.into_iter().map(disk).collect::<Result<_, _>>()?,
             nics: request.nics.into_iter().map(nic).collect::<Result<_, _>>()?,
-            configuration: configuration(request.configuration.unwrap_or_default())?,
+            configuration: settings(request.configuration.unwrap_or_default())?,
             start: !request.no_start,
             paused: request.paused,
             dry_run,

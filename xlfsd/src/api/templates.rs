@@ -68,6 +68,9 @@ fn message(entry: &Result<Template, Broken>, images: &ImageStore) -> pb::Templat
     if let Some(ramdisk) = &template.ramdisk {
         message.ramdisk_digest = digest(ramdisk, ImageKind::Ramdisk);
     }
+    for alias in template.disks.values().filter_map(|disk| disk.image.as_deref()) {
+        digest(alias, ImageKind::Disk);
+    }
     if !missing.is_empty() {
         message.problem = format!("{}; import what it needs first", missing.join(", and "));
     }

@@ -23,12 +23,8 @@ impl Guests {
     /// Makes a guest and starts it unless told not to.
     pub async fn create(&self, request: CreateRequest) -> Result<Accepted, Problem> {
         let uuid = Uuid::new_v4();
-        let defined = self.define(uuid, &request);
-        if defined.is_err() || request.dry_run {
-            self.shared.net.macs.release_guest(uuid);
-        }
-        let Defined { record, seed, generated, holds: _holds } = defined?;
         let keeper = MacKeeper { net: &self.shared.net, guest: uuid };
+        let Defined { record, seed, generated, holds: _holds } = self.define(uuid, &request)?;
         let goal = Goal::Defined { start: request.start, paused: request.paused };
         let steps = plan(World::of(&record, None), goal);
         let host = if request.start { Some(self.shared.reach.reach().await?) } else { None };
@@ -47,8 +43,7 @@ impl Guests {
         let turn = guest.turn.clone().try_lock_owned().map_err(|_| busy(&guest))?;
         self.shared.table.insert(guest.clone())?;
         let summary = format!("creating the guest {}", guest.name());
-        // From here on the guest's end gives its addresses back.
-        std::mem::forget(keeper);
+        keeper.keep();
         let accepted = self.begin(guest, turn, host, Work::Create, steps, summary);
         Ok(Accepted { generated, ..accepted })
     }
@@ -175,6 +170,13 @@ struct Defined {
 struct MacKeeper<'a> {
     net: &'a Net,
     guest: Uuid,
+}
+
+impl MacKeeper<'_> {
+    /// From here on the guest's end gives them back.
+    fn keep(self) {
+        std::mem::forget(self);
+    }
 }
 
 impl Drop for MacKeeper<'_> {

@@ -43,7 +43,5 @@ pub use devices::{DiskName, DiskRecord, NicRecord, NotADiskName, VolumeRecipe};
 pub use guest::Guest;
 pub use operations::{Accepted, Guests, SHUTDOWN, Setup};
 pub use record::{GuestRecord, Records};
-pub use request::{
-    CreateRequest, DiskRequest, GuestConfiguration, NicRequest, PolicyChange, WaitRequest,
-};
+pub use request::{CreateRequest, DiskRequest, NicRequest, PolicyChange, WaitRequest};
 pub use view::Listing;

@@ -7,12 +7,15 @@ use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
+use xlfs_xen::loopdev::Access;
 
 use super::devices::{DiskRecord, NicRecord};
 use crate::durable::{self, FileError, UNFINISHED};
 use crate::event::EventBus;
+use crate::host::{DiskSource, DiskUse};
 use crate::image::Digest;
 use crate::quarantine::quarantine;
+use crate::storage::Holder;
 use crate::template::EndPolicy;
 use crate::toml_file::{self, TomlFileError};
 
@@ -87,6 +90,22 @@ impl GuestRecord {
     /// Pages of 4 KiB.
     pub fn pages(&self) -> u64 {
         self.memory_mib << 8
+    }
+
+    /// How it uses one of its disks.
+    pub fn uses_disk(&self, disk: &DiskRecord) -> DiskUse {
+        let access = if disk.read_only { Access::ReadOnly } else { Access::ReadWrite };
+        self.disk_use(DiskSource::Volume(disk.volume.uuid), access)
+    }
+
+    /// How it uses its configuration disk.
+    pub fn uses_seed(&self) -> DiskUse {
+        self.disk_use(DiskSource::Seed, Access::ReadOnly)
+    }
+
+    fn disk_use(&self, source: DiskSource, access: Access) -> DiskUse {
+        let guest = Holder { uuid: self.uuid, name: self.name.clone() };
+        DiskUse { source, guest, access }
     }
 
     /// It has something in Dom0 beside its domain.

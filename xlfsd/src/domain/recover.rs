@@ -51,7 +51,11 @@ impl Guests {
         let world = World::of(&record, domain.as_ref());
         let half_built = domain.as_ref().is_some_and(never_ran);
         let (goal, work) = match (record.work, &domain) {
-            (Some(Work::Create), _) => (Goal::Forgotten, Work::Delete),
+            (Some(Work::Create), _) => {
+                // There was no guest yet that a volume could be kept for.
+                guest.update(|record| record.disks.iter_mut().for_each(|disk| disk.keep = false));
+                (Goal::Forgotten, Work::Delete)
+            }
             (Some(Work::Delete), _) => (Goal::Forgotten, Work::Delete),
             (Some(Work::Destroy), _) => (Goal::Gone, Work::Destroy),
             (Some(Work::Cleanup), _) => (Goal::Gone, Work::Cleanup),
@@ -97,6 +101,11 @@ impl Guests {
     ) -> Result<(), Problem> {
         let Some(domain) = domain else { return Ok(()) };
         guest.mark_started();
+        // Nothing is attached anew: the daemon learns who has which volume.
+        let record = guest.record();
+        for disk in &record.disks {
+            self.shared.disks.attach(record.uses_disk(disk)).await?;
+        }
         let path = nodes::console_place(guest.uuid());
         let value = host.store.read(&path).await.map_err(|error| {
             Problem::unavailable("XENSTORE_FAILED", "the place of its console cannot be read")

@@ -7,11 +7,9 @@ use xlfs_proto::v1::DomainState;
 
 use super::devices::DiskName;
 use crate::network::{Mac, Rate};
+use crate::seed::Settings;
 use crate::template::EndPolicy;
-use crate::value::{
-    DomainName, InterfaceAddress, Locale, NtpServer, PasswordHash, ServerAddress, SshPublicKey,
-    TimeZone,
-};
+use crate::value::InterfaceAddress;
 
 /// A new guest.
 #[derive(Debug, Clone, Default)]
@@ -27,7 +25,8 @@ pub struct CreateRequest {
     pub disks: Vec<DiskRequest>,
     /// None given: as many as the template says.
     pub nics: Vec<NicRequest>,
-    pub configuration: GuestConfiguration,
+    /// For its configuration disk.
+    pub configuration: Settings,
     pub start: bool,
     pub paused: bool,
     pub dry_run: bool,
@@ -58,35 +57,6 @@ pub struct NicRequest {
     pub addresses: Vec<InterfaceAddress>,
     pub rate: Option<Rate>,
     pub anti_spoofing: bool,
-}
-
-/// What a guest learns about itself from its configuration disk.
-#[derive(Debug, Clone, Default)]
-pub struct GuestConfiguration {
-    pub gateways: Vec<ServerAddress>,
-    pub name_servers: Vec<ServerAddress>,
-    pub search: Vec<DomainName>,
-    pub ntp_servers: Vec<NtpServer>,
-    pub locale: Option<Locale>,
-    pub time_zone: Option<TimeZone>,
-    pub ssh_keys: Vec<SshPublicKey>,
-    pub root_password: Option<PasswordHash>,
-    pub password_login: bool,
-}
-
-impl GuestConfiguration {
-    /// Nothing was asked for.
-    pub fn is_empty(&self) -> bool {
-        self.gateways.is_empty()
-            && self.name_servers.is_empty()
-            && self.search.is_empty()
-            && self.ntp_servers.is_empty()
-            && self.locale.is_none()
-            && self.time_zone.is_none()
-            && self.ssh_keys.is_empty()
-            && self.root_password.is_none()
-            && !self.password_login
-    }
 }
 
 /// The parts of a policy that differ from the template's.

@@ -2,25 +2,27 @@
 //! end as block devices.
 //!
 //! A volume that is a file gets a loop device, tagged with the guest, so that a
-//! daemon that starts finds what an earlier one attached. Who has a volume is
-//! kept here: one guest that writes it, or several that read it.
+//! daemon that starts finds what an earlier one attached. Records of volumes,
+//! and who has them, are `storage`'s.
 
-use std::collections::HashMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 use xlfs_xen::loopdev::{self, Access, Detached, LoopDevice};
 
-use super::{BlockNumber, DiskSource, Disks, VolumePlan, VolumeUse};
+use super::{BlockNumber, DiskSource, DiskUse, Disks, VolumePlan};
+use crate::domain::VolumeRecipe;
 use crate::durable;
 use crate::image::ImageStore;
 use crate::problem::Problem;
-use crate::storage::{Pools, VolumeDevice, Watch};
+use crate::storage::{NewVolume, VolumeDevice, Volumes, Watch};
 
+/// The reason of an error.
+const NO_SEED: &str = "NO_SEED";
 /// How long a back end may take to close a device, and how often that is looked
 /// at: the kernel sends no word of it.
 const CLOSES: Duration = Duration::from_secs(10);
@@ -29,73 +31,37 @@ const LOOK: Duration = Duration::from_millis(10);
 /// The real one.
 #[derive(Debug)]
 pub struct PoolDisks {
-    pools: Pools,
+    volumes: Arc<Volumes>,
     images: ImageStore,
     /// The configuration disks.
     seeds: PathBuf,
-    /// Who has which volume.
-    users: Mutex<HashMap<Uuid, Vec<User>>>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct User {
-    guest: Uuid,
-    read_only: bool,
 }
 
 impl PoolDisks {
     /// Configuration disks are kept below the state folder.
-    pub fn open(pools: Pools, images: ImageStore, state_dir: &Path) -> Result<Self, Problem> {
+    pub fn open(volumes: Volumes, images: ImageStore, state_dir: &Path) -> Result<Self, Problem> {
         let seeds = state_dir.join("seeds");
         durable::make_private_dir(&seeds).map_err(|error| {
             Problem::internal("configuration disks cannot be kept").cause(&error)
         })?;
-        Ok(Self { pools, images, seeds, users: Mutex::default() })
+        Ok(Self { volumes: Arc::new(volumes), images, seeds })
     }
 
     fn seed(&self, guest: Uuid) -> PathBuf {
         self.seeds.join(format!("{guest}.img"))
     }
 
-    /// What stands for a disk; `None` when it is not there.
-    fn device(&self, source: &DiskSource, guest: Uuid) -> Result<Option<VolumeDevice>, Problem> {
-        match source {
+    /// What stands for a disk in Dom0.
+    fn device(&self, disk: &DiskUse) -> Result<VolumeDevice, Problem> {
+        match disk.source {
+            DiskSource::Volume(uuid) => self.volumes.device(uuid),
             DiskSource::Seed => {
-                let path = self.seed(guest);
-                Ok(path.exists().then_some(VolumeDevice::File(path)))
-            }
-            DiskSource::Volume { pool, uuid } => match self.pools.get(pool)?.device(*uuid) {
-                Ok(device) => Ok(Some(device)),
-                Err(problem) if problem.reason == "NO_SUCH_VOLUME" => Ok(None),
-                Err(problem) => Err(problem),
-            },
-        }
-    }
-
-    /// Notes that a guest has a volume, or says who is in the way.
-    fn claim(&self, uuid: Uuid, volume: &VolumeUse) -> Result<(), Problem> {
-        let mut users = self.users.lock();
-        let users = users.entry(uuid).or_default();
-        let user = User { guest: volume.guest, read_only: volume.read_only };
-        users.retain(|other| other.guest != user.guest);
-        if let Some(other) = users.iter().find(|other| !(other.read_only && user.read_only)) {
-            return Err(Problem::failed_precondition(
-                "DISK_IN_USE",
-                format!("the volume {uuid} is in use by the guest {}", other.guest),
-            )
-            .object(format!("volume {uuid}"))
-            .hint("A volume that is written belongs to one guest. Stop the other one first."));
-        }
-        users.push(user);
-        Ok(())
-    }
-
-    fn release(&self, volume: Uuid, guest: Uuid) {
-        let mut all = self.users.lock();
-        if let Some(users) = all.get_mut(&volume) {
-            users.retain(|user| user.guest != guest);
-            if users.is_empty() {
-                all.remove(&volume);
+                let path = self.seed(disk.guest.uuid);
+                path.exists().then_some(VolumeDevice::File(path)).ok_or_else(|| {
+                    Problem::not_found(NO_SEED, "the guest's configuration disk is gone").hint(
+                        "It was removed behind xlfsd's back. Delete the guest, and create it anew.",
+                    )
+                })
             }
         }
     }
@@ -104,63 +70,67 @@ impl PoolDisks {
 #[async_trait]
 impl Disks for PoolDisks {
     async fn make(&self, plan: VolumePlan, cancel: CancellationToken) -> Result<(), Problem> {
-        let recipe = plan.recipe;
-        let pool = self.pools.get(&recipe.pool)?;
-        let source = recipe.image.as_ref().map(|digest| self.images.open(digest)).transpose()?;
+        let VolumePlan { guest, recipe, keep } = plan;
+        if self.volumes.get(recipe.uuid).is_ok() {
+            return Ok(());
+        }
+        let image = match recipe.image {
+            Some(digest) => Some((digest, self.images.open(&digest)?)),
+            None => None,
+        };
+        let VolumeRecipe { uuid, name, pool, size, .. } = recipe;
+        let new = NewVolume { uuid, name, pool, size, owner: Some(guest), kept: keep };
+        let volumes = self.volumes.clone();
         blocking(move || {
             let stop = || cancel.is_cancelled();
-            let watch = Watch::new(&stop, &|_| {});
-            match pool.create(recipe.uuid, recipe.size, source.as_ref(), watch) {
-                // Made by a daemon that was killed right after.
-                Err(problem) if problem.reason == "VOLUME_EXISTS" => Ok(()),
-                other => other.map(drop),
-            }
+            let image = image.as_ref().map(|(digest, file)| (*digest, file));
+            volumes.create(new, image, Watch::new(&stop, &|_| {})).map(drop)
         })
         .await
     }
 
-    async fn remove(&self, pool: &str, volume: Uuid) -> Result<(), Problem> {
-        let pool = self.pools.get(pool)?;
-        blocking(move || pool.remove(volume).map(drop)).await
+    async fn remove(&self, volume: Uuid) -> Result<(), Problem> {
+        let volumes = self.volumes.clone();
+        blocking(move || volumes.remove(volume).map(drop)).await
+    }
+
+    fn default_pool(&self) -> Result<String, Problem> {
+        let first = self.volumes.pools().first().map(str::to_owned);
+        first.ok_or_else(|| {
+            Problem::failed_precondition("NO_POOL", "this host has no pool for volumes")
+                .hint("Declare one in xlfsd's configuration: [[pools]]")
+        })
     }
 
     fn check(&self, pool: &str) -> Result<(), Problem> {
-        self.pools.get(pool).map(drop)
+        self.volumes.pools().get(pool).map(drop)
     }
 
-    async fn attach(&self, volume: VolumeUse) -> Result<BlockNumber, Problem> {
-        let device = self.device(&volume.source, volume.guest)?.ok_or_else(|| {
-            let problem = match &volume.source {
-                DiskSource::Seed => Problem::not_found("NO_SEED", "its configuration disk is gone"),
-                DiskSource::Volume { uuid, pool } => Problem::not_found(
-                    "NO_SUCH_VOLUME",
-                    format!("the pool {pool} has no volume {uuid}"),
-                ),
-            };
-            problem.hint("It was removed behind xlfsd's back, or its disk is not mounted.")
-        })?;
-        let claimed = match &volume.source {
-            DiskSource::Volume { uuid, .. } => Some(*uuid),
-            DiskSource::Seed => None,
+    async fn attach(&self, disk: DiskUse) -> Result<BlockNumber, Problem> {
+        let device = self.device(&disk)?;
+        let claimed = match disk.source {
+            DiskSource::Volume(uuid) if self.volumes.claim(uuid, &disk.guest, disk.access)? => {
+                Some((uuid, disk.guest.uuid))
+            }
+            _ => None,
         };
-        if let Some(uuid) = claimed {
-            self.claim(uuid, &volume)?;
-        }
-        let guest = volume.guest;
-        let attached = blocking(move || attach(device, &volume)).await;
-        if let (Err(_), Some(uuid)) = (&attached, claimed) {
-            self.release(uuid, guest);
+        let attached = blocking(move || attach(device, &disk)).await;
+        if let (Err(_), Some((uuid, guest))) = (&attached, claimed) {
+            self.volumes.release(uuid, guest);
         }
         attached
     }
 
-    async fn detach(&self, volume: VolumeUse) -> Result<(), Problem> {
-        if let Some(VolumeDevice::File(path)) = self.device(&volume.source, volume.guest)? {
-            let guest = volume.guest;
-            blocking(move || detach(&path, guest)).await?;
+    async fn detach(&self, disk: DiskUse) -> Result<(), Problem> {
+        let guest = disk.guest.uuid;
+        match self.device(&disk) {
+            Ok(VolumeDevice::File(path)) => blocking(move || detach(&path, guest)).await?,
+            Ok(VolumeDevice::Block(_)) => {}
+            Err(problem) if ["NO_SUCH_VOLUME", NO_SEED].contains(&problem.reason) => {}
+            Err(problem) => return Err(problem),
         }
-        if let DiskSource::Volume { uuid, .. } = volume.source {
-            self.release(uuid, volume.guest);
+        if let DiskSource::Volume(uuid) = disk.source {
+            self.volumes.release(uuid, guest);
         }
         Ok(())
     }
@@ -188,29 +158,33 @@ impl Disks for PoolDisks {
     }
 }
 
-fn attach(device: VolumeDevice, volume: &VolumeUse) -> Result<BlockNumber, Problem> {
+fn attach(device: VolumeDevice, disk: &DiskUse) -> Result<BlockNumber, Problem> {
     let path = match device {
         VolumeDevice::Block(node) => return number(node.major, node.minor),
         VolumeDevice::File(path) => path,
     };
-    let access = if volume.read_only { Access::ReadOnly } else { Access::ReadWrite };
-    let tag = tag(volume.guest);
+    let access = disk.access;
+    let tag = tag(disk.guest.uuid);
+    let ours = |device: &&LoopDevice| device.tag.as_deref() == Some(tag.as_str());
     let found = find(&path)?;
-    if let Some(ours) = found.iter().find(|device| device.tag.as_deref() == Some(tag.as_str())) {
+    if let Some(ours) = found.iter().find(ours) {
         if ours.access == access {
             return number(ours.node.major, ours.node.minor);
         }
         loopdev::detach(ours).map_err(|error| failed("a device of it cannot be closed", &error))?;
     }
-    // Somebody else's, such as an operator's who looks into the image.
-    let stranger = found.iter().find(|device| device.tag.as_deref() != Some(tag.as_str()));
-    if let Some(stranger) = stranger.filter(|other| !(volume.read_only && is_read_only(other))) {
+    // Somebody else's: an operator's who looks into the image, or another
+    // guest's that only reads, as this one does.
+    let harmless =
+        |other: &LoopDevice| access == Access::ReadOnly && other.access == Access::ReadOnly;
+    if let Some(other) = found.iter().find(|other| !ours(other) && !harmless(other)) {
+        let node = other.node.path.display();
         return Err(Problem::failed_precondition(
             "DISK_IN_USE",
-            format!("{} is open as {}", path.display(), stranger.node.path.display()),
+            format!("{} is open as {node}", path.display()),
         )
         .object(path.display().to_string())
-        .hint(format!("Let go of it: losetup -d {}", stranger.node.path.display())));
+        .hint(format!("Let go of it: losetup -d {node}")));
     }
     let device = loopdev::attach(&path, access, &tag)
         .map_err(|error| failed("it cannot be made a block device", &error))?;
@@ -243,10 +217,6 @@ fn detach(path: &Path, guest: Uuid) -> Result<(), Problem> {
 
 fn find(path: &Path) -> Result<Vec<LoopDevice>, Problem> {
     loopdev::find(path).map_err(|error| failed("its users cannot be found", &error))
-}
-
-fn is_read_only(device: &LoopDevice) -> bool {
-    device.access == Access::ReadOnly
 }
 
 fn tag(guest: Uuid) -> String {

@@ -28,12 +28,14 @@ use xlfs_xen::hypercall::{
     Cpu, DomainId, DomainInfo, HypercallError, Limits, NumaNode, PhysInfo, Version,
 };
 use xlfs_xen::kernel::KernelPlan;
+use xlfs_xen::loopdev::Access;
 use xlfs_xen::xenstore;
 
 use crate::console::ConsoleHub;
 use crate::domain::VolumeRecipe;
 use crate::image::Digest;
 use crate::problem::Problem;
+use crate::storage::Holder;
 
 pub use disks::PoolDisks;
 pub use info::HostFacts;
@@ -140,53 +142,48 @@ impl std::fmt::Display for BlockNumber {
 pub struct VolumePlan {
     pub guest: Uuid,
     pub recipe: VolumeRecipe,
+    /// It stays when the guest is deleted.
+    pub keep: bool,
 }
 
 /// The volumes behind the guests' disks. Needs no Xen. Each call is fine when
 /// what it asks for is so already.
 #[async_trait]
 pub trait Disks: Send + Sync + std::fmt::Debug {
-    /// Makes a volume. Given up soon after `cancel`; nothing is left then.
+    /// Makes a volume. Gives up soon after `cancel`, and leaves nothing then: it
+    /// is to be waited for all the same.
     async fn make(&self, volume: VolumePlan, cancel: CancellationToken) -> Result<(), Problem>;
     /// Removes a volume and all that it holds.
-    async fn remove(&self, pool: &str, volume: Uuid) -> Result<(), Problem>;
+    async fn remove(&self, volume: Uuid) -> Result<(), Problem>;
     /// Keeps the content of a guest's configuration disk, for root alone to read.
     async fn write_seed(&self, guest: Uuid, content: Vec<u8>) -> Result<(), Problem>;
     async fn remove_seed(&self, guest: Uuid) -> Result<(), Problem>;
+    /// Where a volume goes that names no pool.
+    fn default_pool(&self) -> Result<String, Problem>;
     /// Whether there is such a pool, and it can be used.
     fn check(&self, pool: &str) -> Result<(), Problem>;
     /// Makes a block device of Dom0 of it, for one guest; for several only when
     /// all of them read.
-    async fn attach(&self, volume: VolumeUse) -> Result<BlockNumber, Problem>;
+    async fn attach(&self, disk: DiskUse) -> Result<BlockNumber, Problem>;
     /// Lets go of the guest's device; a back end that still has it open keeps it
     /// until it closes it.
-    async fn detach(&self, volume: VolumeUse) -> Result<(), Problem>;
+    async fn detach(&self, disk: DiskUse) -> Result<(), Problem>;
 }
 
 /// A disk that a guest uses.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct VolumeUse {
+pub struct DiskUse {
     pub source: DiskSource,
-    pub guest: Uuid,
-    pub read_only: bool,
+    pub guest: Holder,
+    pub access: Access,
 }
 
 /// What is behind a disk.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DiskSource {
-    Volume {
-        pool: String,
-        uuid: Uuid,
-    },
+    Volume(Uuid),
     /// The guest's configuration disk.
     Seed,
-}
-
-impl VolumeUse {
-    /// The configuration disk of a guest.
-    pub fn seed(guest: Uuid) -> Self {
-        Self { source: DiskSource::Seed, guest, read_only: true }
-    }
 }
 
 /// Where a domain's console is.

@@ -89,7 +89,7 @@ impl Seed {
                 return Err(SeedError::SameStep { name: step.name().to_owned() });
             }
         }
-        if self.password_login && self.root_password.is_none() {
+        if self.settings.password_login && self.settings.root_password.is_none() {
             return Err(SeedError::LoginWithoutPassword);
         }
         self.routes()
@@ -142,7 +142,7 @@ impl Seed {
     fn routes(&self) -> Result<Routes, SeedError> {
         let mut routes = Routes::new();
         let mut taken: BTreeMap<bool, ServerAddress> = BTreeMap::new();
-        for &gateway in &self.gateways {
+        for &gateway in &self.settings.gateways {
             let v6 = gateway.address().is_ipv6();
             let family = if v6 { "IPv6" } else { "IPv4" };
             if let Some(first) = taken.insert(v6, gateway) {

@@ -38,7 +38,7 @@ pub(super) fn meta_data(seed: &Seed) -> Result<String, SeedError> {
 }
 
 pub(super) fn user_data(seed: &Seed, conf: &str) -> Result<String, SeedError> {
-    let keys: Vec<_> = seed.ssh_keys.iter().map(|key| key.as_str()).collect();
+    let keys: Vec<_> = seed.settings.ssh_keys.iter().map(|key| key.as_str()).collect();
     // Without this list cloud-init would make the image's default user, too; and
     // it locks root's password unless told not to.
     let mut root = json!({ "name": "root", "lock_passwd": false });
@@ -51,20 +51,20 @@ pub(super) fn user_data(seed: &Seed, conf: &str) -> Result<String, SeedError> {
         "manage_etc_hosts": "localhost",
         "users": [root],
         "disable_root": false,
-        "ssh_pwauth": seed.password_login,
+        "ssh_pwauth": seed.settings.password_login,
     });
-    if let Some(hash) = &seed.root_password {
+    if let Some(hash) = &seed.settings.root_password {
         let root = json!({ "name": "root", "password": hash.secret(), "type": "hash" });
         value["chpasswd"] = json!({ "expire": false, "users": [root] });
     }
-    if let Some(locale) = &seed.locale {
+    if let Some(locale) = &seed.settings.locale {
         value["locale"] = json!(locale.as_str());
     }
-    if let Some(zone) = &seed.time_zone {
+    if let Some(zone) = &seed.settings.time_zone {
         value["timezone"] = json!(zone.as_str());
     }
-    if !seed.ntp_servers.is_empty() {
-        let servers: Vec<_> = seed.ntp_servers.iter().map(ToString::to_string).collect();
+    if !seed.settings.ntp_servers.is_empty() {
+        let servers: Vec<_> = seed.settings.ntp_servers.iter().map(ToString::to_string).collect();
         value["ntp"] = json!({ "enabled": true, "servers": servers });
     }
     if !seed.steps.is_empty() {
@@ -84,7 +84,7 @@ fn file(name: &str, mode: &str, content: &str) -> Value {
 }
 
 pub(super) fn network_config(seed: &Seed, routes: &Routes) -> Result<String, SeedError> {
-    let servers: Vec<_> = seed.name_servers.iter().map(ToString::to_string).collect();
+    let servers: Vec<_> = seed.settings.name_servers.iter().map(ToString::to_string).collect();
     let mut ethernets = Map::new();
     for interface in &seed.interfaces {
         let dhcp = interface.addressing == Addressing::Dhcp;

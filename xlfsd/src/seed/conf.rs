@@ -18,15 +18,15 @@ pub(super) fn write(seed: &Seed, routes: &Routes) -> String {
     conf.set("HOST", seed.fqdn.host());
     conf.set("DOMAIN", seed.fqdn.domain().unwrap_or_default());
     conf.list("SEARCH", &seed.search());
-    conf.list("NAME_SERVERS", &seed.name_servers);
-    conf.list("NTP_SERVERS", &seed.ntp_servers);
-    conf.set("LOCALE", seed.locale.as_ref().map_or("", |locale| locale.as_str()));
-    conf.set("TIME_ZONE", seed.time_zone.as_ref().map_or("", |zone| zone.as_str()));
+    conf.list("NAME_SERVERS", &seed.settings.name_servers);
+    conf.list("NTP_SERVERS", &seed.settings.ntp_servers);
+    conf.set("LOCALE", seed.settings.locale.as_ref().map_or("", |locale| locale.as_str()));
+    conf.set("TIME_ZONE", seed.settings.time_zone.as_ref().map_or("", |zone| zone.as_str()));
     interfaces(&mut conf, seed, routes);
-    let keys: Vec<_> = seed.ssh_keys.iter().map(|key| key.as_str()).collect();
+    let keys: Vec<_> = seed.settings.ssh_keys.iter().map(|key| key.as_str()).collect();
     conf.set("SSH_KEYS", &keys.join("\n"));
-    conf.set("ROOT_HASH", seed.root_password.as_ref().map_or("", |hash| hash.secret()));
-    conf.set("PASSWORD_LOGIN", if seed.password_login { "yes" } else { "no" });
+    conf.set("ROOT_HASH", seed.settings.root_password.as_ref().map_or("", |hash| hash.secret()));
+    conf.set("PASSWORD_LOGIN", if seed.settings.password_login { "yes" } else { "no" });
     let steps: Vec<_> = seed.steps.iter().map(|step| step.name()).collect();
     conf.list("STEPS", &steps);
     let parameters: Vec<_> = seed

@@ -30,9 +30,10 @@ use std::fmt;
 
 use uuid::Uuid;
 
+use crate::network::Mac;
 use crate::value::{
-    DomainName, InterfaceAddress, Locale, Mac, NtpServer, PasswordHash, ServerAddress,
-    SshPublicKey, TimeZone,
+    DomainName, InterfaceAddress, Locale, NtpServer, PasswordHash, ServerAddress, SshPublicKey,
+    TimeZone,
 };
 
 pub use check::{MAX_STEPS, SeedError, variable};
@@ -47,6 +48,17 @@ pub struct Seed {
     /// The full name; host name and domain come of it.
     pub fqdn: DomainName,
     pub interfaces: Vec<Interface>,
+    pub settings: Settings,
+    /// The template's own parameters that have a value, any text without NUL.
+    pub parameters: BTreeMap<String, String>,
+    /// What the template runs in a new guest, in this order.
+    pub steps: Vec<Step>,
+}
+
+/// What a user says of a guest beside its interfaces and its template's
+/// parameters.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Settings {
     /// At most one of IPv4 and one of IPv6.
     pub gateways: Vec<ServerAddress>,
     /// In the order in which they are asked.
@@ -64,10 +76,6 @@ pub struct Seed {
     pub root_password: Option<PasswordHash>,
     /// Whether SSH takes root's password; without it, keys only.
     pub password_login: bool,
-    /// The template's own parameters that have a value, any text without NUL.
-    pub parameters: BTreeMap<String, String>,
-    /// What the template runs in a new guest, in this order.
-    pub steps: Vec<Step>,
 }
 
 /// One of the guest's network cards.
@@ -98,15 +106,7 @@ impl Seed {
             instance,
             fqdn,
             interfaces: Vec::new(),
-            gateways: Vec::new(),
-            name_servers: Vec::new(),
-            search: Vec::new(),
-            ntp_servers: Vec::new(),
-            locale: None,
-            time_zone: None,
-            ssh_keys: Vec::new(),
-            root_password: None,
-            password_login: false,
+            settings: Settings::default(),
             parameters: BTreeMap::new(),
             steps: Vec::new(),
         }
@@ -130,9 +130,9 @@ impl Seed {
     }
 
     fn search(&self) -> Vec<String> {
-        match (self.search.is_empty(), self.fqdn.domain()) {
+        match (self.settings.search.is_empty(), self.fqdn.domain()) {
             (true, Some(domain)) => vec![domain.to_owned()],
-            _ => self.search.iter().map(DomainName::to_string).collect(),
+            _ => self.settings.search.iter().map(DomainName::to_string).collect(),
         }
     }
 }

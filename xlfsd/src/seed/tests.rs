@@ -13,7 +13,7 @@ fn parse<T: std::str::FromStr<Err: fmt::Debug>>(text: &str) -> T {
 }
 
 fn interface(index: u8, addressing: Addressing) -> Interface {
-    let mac = Mac::new([0, 0x16, 0x3e, 0, 0, index]).unwrap();
+    let mac = format!("00:16:3e:00:00:{index:02x}").parse().unwrap();
     Interface { index, mac, addressing }
 }
 
@@ -29,13 +29,13 @@ fn full() -> Seed {
         interface(1, Addressing::Dhcp),
         interface(2, Addressing::None),
     ];
-    seed.gateways = vec![parse("10.0.0.1"), parse("fe80::1")];
-    seed.name_servers = vec![parse("10.0.0.53"), parse("fd00::53")];
-    seed.ntp_servers = vec![parse("ntp.example.org"), parse("10.0.0.123")];
-    seed.locale = Some(parse("en_US.UTF-8"));
-    seed.time_zone = Some(parse("Europe/Zurich"));
-    seed.ssh_keys = vec![parse(KEY)];
-    seed.root_password = Some(parse(&format!("$6$salt${}", "h".repeat(86))));
+    seed.settings.gateways = vec![parse("10.0.0.1"), parse("fe80::1")];
+    seed.settings.name_servers = vec![parse("10.0.0.53"), parse("fd00::53")];
+    seed.settings.ntp_servers = vec![parse("ntp.example.org"), parse("10.0.0.123")];
+    seed.settings.locale = Some(parse("en_US.UTF-8"));
+    seed.settings.time_zone = Some(parse("Europe/Zurich"));
+    seed.settings.ssh_keys = vec![parse(KEY)];
+    seed.settings.root_password = Some(parse(&format!("$6$salt${}", "h".repeat(86))));
     seed.parameters = [("site-name", "it's here"), ("password", "s3cret")]
         .map(|(name, value)| (name.to_owned(), value.to_owned()))
         .into();
@@ -167,7 +167,7 @@ fn cloud_init_is_told_everything() {
         user["users"],
         json!([{ "name": "root", "lock_passwd": false, "ssh_authorized_keys": [KEY] }])
     );
-    let hash = full().root_password.unwrap();
+    let hash = full().settings.root_password.unwrap();
     assert_eq!(
         user["chpasswd"],
         json!({ "expire": false, "users": [{ "name": "root", "password": hash.secret(), "type": "hash" }] })
@@ -198,7 +198,7 @@ fn nothing_given_is_nothing_said() {
 #[test]
 fn the_shell_is_told_the_same() {
     let conf = read(&full().image().unwrap(), "xlfs.conf");
-    let hash = full().root_password.unwrap();
+    let hash = full().settings.root_password.unwrap();
     for (name, value) in [
         ("FORMAT", "1"),
         ("INSTANCE", "00000000-0000-0000-0000-000012345678"),
@@ -318,12 +318,12 @@ fn nonsense_is_refused_and_named() {
             "65 first-boot steps are too many",
         ),
         (|seed| seed.interfaces[1].addressing = fixed(&[]), "eth1 is to have static addresses"),
-        (|seed| seed.gateways = vec![parse("10.0.0.2")], "an address of the guest itself"),
+        (|seed| seed.settings.gateways = vec![parse("10.0.0.2")], "an address of the guest itself"),
         (
-            |seed| seed.gateways = vec![parse("10.0.1.1")],
+            |seed| seed.settings.gateways = vec![parse("10.0.1.1")],
             "10.0.1.1 is in no network of the guest's interfaces (10.0.0.2/24, fd00::2/64)",
         ),
-        (|seed| seed.gateways.push(parse("10.0.0.3")), "two gateways are given for IPv4"),
+        (|seed| seed.settings.gateways.push(parse("10.0.0.3")), "two gateways are given for IPv4"),
         (|seed| seed.steps.push(Step::new("20-WEB.sh", "").unwrap()), "the name 20-WEB.sh"),
         (
             |seed| _ = seed.parameters.insert("site_name".into(), "x".into()),
@@ -339,7 +339,8 @@ fn nonsense_is_refused_and_named() {
         let error = wrong(change);
         assert!(error.contains(text), "{error}");
     }
-    let login = wrong(|seed| (seed.root_password, seed.password_login) = (None, true));
+    let login =
+        wrong(|seed| (seed.settings.root_password, seed.settings.password_login) = (None, true));
     assert!(login.contains("a login with a password"), "{login}");
     for name in HOSTILE {
         assert_eq!(variable(name), None, "{name:?}");

@@ -137,53 +137,6 @@ impl FromStr for NtpServer {
     }
 }
 
-/// A network card's address: of one card, not of a group, and not all zeros.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Mac([u8; 6]);
-
-serde_by_text!(Mac);
-
-impl Mac {
-    /// Checks the six bytes.
-    pub fn new(bytes: [u8; 6]) -> Result<Self, BadValue> {
-        if bytes[0] & 1 == 1 || bytes == [0; 6] {
-            return Err(BadValue::must("be the MAC address of one card, not of a group"));
-        }
-        Ok(Self(bytes))
-    }
-
-    /// The six bytes, in the order of the wire.
-    pub fn bytes(&self) -> [u8; 6] {
-        self.0
-    }
-}
-
-impl fmt::Display for Mac {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let [a, b, c, d, e, g] = self.0;
-        write!(f, "{a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{g:02x}")
-    }
-}
-
-impl FromStr for Mac {
-    type Err = BadValue;
-
-    fn from_str(text: &str) -> Result<Self, BadValue> {
-        let mut bytes = [0; 6];
-        let mut parts = text.split(':');
-        let mut next = || {
-            let part = parts.next()?;
-            let fits = part.len() == 2 && part.bytes().all(|byte| byte.is_ascii_hexdigit());
-            u8::from_str_radix(part, 16).ok().filter(|_| fits)
-        };
-        let whole = bytes.iter_mut().all(|byte| next().map(|read| *byte = read).is_some());
-        if !whole || parts.next().is_some() {
-            return Err(BadValue::must("be a MAC address, such as 00:16:3e:00:00:01"));
-        }
-        Self::new(bytes)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -230,17 +183,5 @@ mod tests {
         }
         assert!("0.0.0.0".parse::<NtpServer>().is_err());
         assert!("10.0.0".parse::<NtpServer>().is_err());
-    }
-
-    #[test]
-    fn a_mac_is_of_one_card() {
-        let mac: Mac = "00:16:3E:00:0a:ff".parse().unwrap();
-        assert_eq!(mac.to_string(), "00:16:3e:00:0a:ff");
-        for bad in ["00:16:3e:00:0a", "00:16:3e:00:0a:ff:00", "0:16:3e:00:0a:ff", "+0:16:3e:0:0:0"]
-        {
-            assert!(bad.parse::<Mac>().is_err(), "{bad}");
-        }
-        assert!("01:00:5e:00:00:01".parse::<Mac>().is_err());
-        assert!("00:00:00:00:00:00".parse::<Mac>().is_err());
     }
 }

@@ -13,7 +13,7 @@ mod password_hash;
 mod place;
 mod ssh_key;
 
-pub use address::{InterfaceAddress, Mac, NtpServer, ServerAddress};
+pub use address::{InterfaceAddress, NtpServer, ServerAddress};
 pub use domain_name::DomainName;
 pub use email::Email;
 pub use password_hash::PasswordHash;
@@ -121,7 +121,6 @@ mod tests {
         refuses_hostile::<InterfaceAddress>();
         refuses_hostile::<ServerAddress>();
         refuses_hostile::<NtpServer>();
-        refuses_hostile::<Mac>();
         refuses_hostile::<Email>();
         refuses_hostile::<PasswordHash>();
         refuses_hostile::<TimeZone>();

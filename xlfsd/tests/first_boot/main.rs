@@ -10,7 +10,7 @@ mod root;
 use root::{Guest, parse};
 use uuid::Uuid;
 use xlfsd::seed::{Addressing, Interface, Seed, Step, swap};
-use xlfsd::value::{Mac, PasswordHash};
+use xlfsd::value::PasswordHash;
 
 const KEY: &str =
     "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8g it's $(me)";
@@ -19,7 +19,7 @@ fn seed() -> Seed {
     let mut seed = Seed::new(Uuid::from_u128(7), parse("www.example.org"));
     let interface = |index, addressing| Interface {
         index,
-        mac: Mac::new([0, 0x16, 0x3e, 0, 0, index]).unwrap(),
+        mac: format!("00:16:3e:00:00:{index:02x}").parse().unwrap(),
         addressing,
     };
     let addresses = ["10.0.0.2/24", "10.0.0.3/24", "fd00::2/64"];
@@ -29,13 +29,13 @@ fn seed() -> Seed {
         interface(1, Addressing::Dhcp),
         interface(2, Addressing::None),
     ];
-    seed.gateways = vec![parse("10.0.0.1"), parse("fd00::1")];
-    seed.name_servers = vec![parse("10.0.0.53"), parse("fd00::53")];
-    seed.ntp_servers = vec![parse("ntp.example.org")];
-    seed.locale = Some(parse("en_US.UTF-8"));
-    seed.time_zone = Some(parse("Europe/Zurich"));
-    seed.ssh_keys = vec![parse(KEY)];
-    seed.root_password = Some(hash('h'));
+    seed.settings.gateways = vec![parse("10.0.0.1"), parse("fd00::1")];
+    seed.settings.name_servers = vec![parse("10.0.0.53"), parse("fd00::53")];
+    seed.settings.ntp_servers = vec![parse("ntp.example.org")];
+    seed.settings.locale = Some(parse("en_US.UTF-8"));
+    seed.settings.time_zone = Some(parse("Europe/Zurich"));
+    seed.settings.ssh_keys = vec![parse(KEY)];
+    seed.settings.root_password = Some(hash('h'));
     seed.steps = vec![
         step("20-second.sh", "echo second >>\"$XLFS_ROOT/ran\"\n"),
         step("10-first.sh", "echo first >>\"$XLFS_ROOT/ran\"\n"),
@@ -121,7 +121,7 @@ fn it_sets_what_changed_runs_a_step_once_and_knows_a_clone() {
     assert_eq!(guest.read("etc/hostname"), "changed-by-hand\n", "the same seed is old news");
     assert_eq!(guest.read("ran"), "second\nfirst\n");
 
-    seed.root_password = Some(hash('i'));
+    seed.settings.root_password = Some(hash('i'));
     assert!(guest.run(&seed).good);
     assert_eq!(guest.read("etc/hostname"), "www\n");
     assert_eq!(guest.read("etc/hosts"), hosts, "setting it again adds nothing");
@@ -249,7 +249,7 @@ fn the_two_halves_can_run_apart() {
 fn what_the_image_lacks_is_named_and_the_rest_is_done() {
     let guest = Guest::new();
     let mut seed = seed();
-    seed.time_zone = Some(parse("Mars/Olympus"));
+    seed.settings.time_zone = Some(parse("Mars/Olympus"));
     let run = guest.run(&seed);
     assert!(!run.good);
     assert!(run.console.contains("this image has no time zone Mars/Olympus"), "{}", run.console);

@@ -27,7 +27,7 @@ fn printed(offset: u64) -> u8 {
 
 /// Not a test: the process to be killed. Prints how far it fed.
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "run by the test below"]
+#[ignore = "no test: the process that the test below starts, and kills"]
 async fn feeder() {
     let Ok(dir) = std::env::var(DIR) else { return };
     let consoles = consoles(Path::new(&dir));

@@ -6,7 +6,6 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::host::{DiskSource, VolumeUse};
 use crate::image::Digest;
 
 /// Linux's major number of paravirtual disks; names up to `xvdp15` are under it.
@@ -119,15 +118,6 @@ pub struct DiskRecord {
     /// The volume stays when the guest is deleted.
     #[serde(default)]
     pub keep: bool,
-}
-
-impl DiskRecord {
-    /// What its guest does with its volume.
-    pub fn in_use_by(&self, guest: Uuid) -> VolumeUse {
-        let VolumeRecipe { pool, uuid, .. } = &self.volume;
-        let source = DiskSource::Volume { pool: pool.clone(), uuid: *uuid };
-        VolumeUse { source, guest, read_only: self.read_only }
-    }
 }
 
 /// A volume to be made.

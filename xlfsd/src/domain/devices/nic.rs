@@ -49,7 +49,11 @@ pub(in crate::domain) fn nics(
     for (index, nic) in (0u8..).zip(wanted) {
         let first = || networks.all().next().map(|network| network.name.clone());
         let named = nic.network.clone().or_else(|| defaults.get(usize::from(index)).cloned());
-        let network = named.or_else(first).unwrap_or_default();
+        let network = named.or_else(first).ok_or_else(|| {
+            Problem::failed_precondition("NO_NETWORK", "this host has no network for guests")
+                .object(format!("guest {name}"))
+                .hint("Declare one in xlfsd's configuration: [[networks]]")
+        })?;
         networks.get(&network).map_err(|problem| problem.object(format!("guest {name}")))?;
         let holder = Holder { guest: uuid, name: name.to_owned(), index };
         let mac = match nic.mac {

@@ -10,8 +10,6 @@ use crate::problem::{FieldProblem, Problem};
 
 /// Disks that a guest can have.
 const MOST: usize = 64;
-/// The pool of a disk that names none.
-const POOL: &str = "default";
 /// Smallest volume, and the unit of all, in bytes.
 const UNIT: u64 = 1 << 20;
 
@@ -41,10 +39,10 @@ pub(in crate::domain) fn disks(
             refuse(format!("the guest has {} already", other.name));
             continue;
         }
-        let pool = disk.pool.clone().unwrap_or_else(|| POOL.into());
+        let pool = disk.pool.clone().map_or_else(|| pools.default_pool(), Ok)?;
         pools.check(&pool).map_err(|problem| problem.object(format!("guest {guest}")))?;
         let hold = disk.image.as_deref().map(|image| images.hold(image)).transpose();
-        let hold = hold.map_err(|problem| missing(guest, name, problem))?;
+        let hold = hold.map_err(|problem| missing(guest, disk, name, problem))?;
         let record = hold.as_ref().and_then(|hold| images.resolve(&hold.digest().to_string()).ok());
         if record.as_ref().is_some_and(|image| image.kind != ImageKind::Disk) {
             refuse("its image is no disk".into());
@@ -79,12 +77,11 @@ pub(in crate::domain) fn disks(
     Ok((records, holds))
 }
 
-fn missing(guest: &str, name: DiskName, problem: Problem) -> Problem {
-    Problem::failed_precondition(
-        "IMAGE_MISSING",
-        format!("the image of the disk {name} is missing"),
-    )
-    .cause(&problem)
-    .object(format!("guest {guest}"))
-    .hint("Import it: xlfsctl image import FILE --kind disk --alias NAME")
+fn missing(guest: &str, disk: &DiskRequest, name: DiskName, problem: Problem) -> Problem {
+    let alias = disk.image.as_deref().unwrap_or("NAME");
+    let message = format!("the disk {name} needs the disk image {alias}");
+    Problem::failed_precondition("IMAGE_MISSING", message)
+        .cause(&problem)
+        .object(format!("guest {guest}"))
+        .hint(format!("Import it: xlfsctl image import FILE --kind disk --alias {alias}"))
 }

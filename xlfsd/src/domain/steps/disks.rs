@@ -1,10 +1,9 @@
 //! The steps that make, attach and remove a guest's disks.
 
 use super::Run;
-use super::build::cancelled;
 use crate::domain::devices::DiskName;
 use crate::domain::nodes::vbd::{self, Vbd};
-use crate::host::{VolumePlan, VolumeUse};
+use crate::host::VolumePlan;
 use crate::problem::Problem;
 
 /// The configuration disk's place: the last of the short names. Guests find it
@@ -17,19 +16,25 @@ impl Run {
     /// One after another: they share a disk of the host.
     pub(super) async fn make_volumes(&mut self) -> Result<(), Problem> {
         for disk in &self.record.disks {
-            let volume = VolumePlan { guest: self.record.uuid, recipe: disk.volume.clone() };
             self.task.log(format!("making the volume {}", disk.volume.name));
-            tokio::select! {
-                made = self.disks.make(volume, self.cancel.clone()) => made?,
-                () = self.cancel.cancelled() => return Err(cancelled()),
-            }
+            let recipe = disk.volume.clone();
+            let plan = VolumePlan { guest: self.record.uuid, recipe, keep: disk.keep };
+            self.disks.make(plan, self.cancel.clone()).await?;
+        }
+        Ok(())
+    }
+
+    /// Those to be kept, too: there is no guest yet that they were kept for.
+    pub(super) async fn unmake_volumes(&mut self) -> Result<(), Problem> {
+        for disk in &self.record.disks {
+            self.disks.remove(disk.volume.uuid).await?;
         }
         Ok(())
     }
 
     pub(super) async fn remove_volumes(&mut self) -> Result<(), Problem> {
         for disk in self.record.disks.iter().filter(|disk| !disk.keep) {
-            self.disks.remove(&disk.volume.pool, disk.volume.uuid).await?;
+            self.disks.remove(disk.volume.uuid).await?;
         }
         Ok(())
     }
@@ -37,11 +42,11 @@ impl Run {
     pub(super) async fn attach_disks(&mut self) -> Result<(), Problem> {
         self.vbds.clear();
         if self.record.seed {
-            let block = self.disks.attach(VolumeUse::seed(self.record.uuid)).await?;
+            let block = self.disks.attach(self.record.uses_seed()).await?;
             self.vbds.push(Vbd { name: seed_disk(), block, read_only: true });
         }
         for disk in &self.record.disks {
-            let block = self.disks.attach(disk.in_use_by(self.record.uuid)).await?;
+            let block = self.disks.attach(self.record.uses_disk(disk)).await?;
             self.vbds.push(Vbd { name: disk.name, block, read_only: disk.read_only });
         }
         Ok(())
@@ -58,10 +63,10 @@ impl Run {
             }
         }
         for disk in &self.record.disks {
-            self.disks.detach(disk.in_use_by(self.record.uuid)).await?;
+            self.disks.detach(self.record.uses_disk(disk)).await?;
         }
         if self.record.seed {
-            self.disks.detach(VolumeUse::seed(self.record.uuid)).await?;
+            self.disks.detach(self.record.uses_seed()).await?;
         }
         Ok(())
     }

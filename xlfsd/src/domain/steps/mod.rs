@@ -217,7 +217,7 @@ impl Step {
                 run.give_memory_back();
                 Ok(())
             }
-            Self::MakeVolumes => run.remove_volumes().await,
+            Self::MakeVolumes => run.unmake_volumes().await,
             Self::WriteSeed => run.remove_seed().await,
             Self::GuardNics | Self::ConnectNics => run.disconnect_nics().await,
             Self::AttachDisks => run.detach_disks().await,
