@@ -83,6 +83,7 @@ fn disk(disk: pb::DiskRequest) -> Result<DiskRequest, Problem> {
         pool: filled(disk.pool),
         read_only: disk.read_only,
         keep: disk.keep,
+        swap: false,
     })
 }
 

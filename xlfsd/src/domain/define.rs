@@ -81,7 +81,7 @@ impl Guests {
                 format!("must be from 1 to {}", template.resources.vcpus_max),
             ));
         }
-        let wanted = disks_of(&template, memory_mib, &request.disks);
+        let wanted = disks_of(&template, memory_mib, &request.disks, &mut wrong);
         let (disks, disk_images) =
             devices::disks(&request.name, &wanted, self.images(), &*self.shared.disks, &mut wrong)?;
         let defaults = template.network.as_ref().map(|n| n.networks.clone()).unwrap_or_default();
@@ -185,33 +185,52 @@ impl Drop for MacKeeper<'_> {
     }
 }
 
-/// The template's disks and swap as the user changed them, then his own.
-fn disks_of(template: &Template, memory_mib: u64, asked: &[DiskRequest]) -> Vec<DiskRequest> {
+/// The template's disks and swap as the user changed them, then his own. A size
+/// below the template's least is added to `wrong`.
+fn disks_of(
+    template: &Template,
+    memory_mib: u64,
+    asked: &[DiskRequest],
+    wrong: &mut Vec<FieldProblem>,
+) -> Vec<DiskRequest> {
     let mib = |mib: u64| mib.saturating_mul(1 << 20);
-    let disks = template
-        .disks
-        .values()
-        .map(|disk| (&disk.device, disk.size_mib.map(mib), disk.image.clone(), disk.pool.clone()));
-    let swap = template
-        .swap
-        .iter()
-        .map(|swap| (&swap.device, Some(mib(swap.size_mib(memory_mib))), None, swap.pool.clone()));
     let mut wanted: Vec<DiskRequest> = Vec::new();
-    for (device, size, image, pool) in disks.chain(swap) {
-        let Ok(name) = device.parse::<DiskName>() else { continue };
-        let change = asked.iter().find(|disk| disk.name == Some(name)).cloned().unwrap_or_default();
+    for disk in template.disks.values() {
+        let Ok(name) = disk.device.parse::<DiskName>() else { continue };
+        let change = asked.iter().find(|asked| asked.name == Some(name)).cloned();
+        let change = change.unwrap_or_default();
+        if let (Some(size), Some(least)) = (change.size, disk.size_min_mib)
+            && size < mib(least)
+        {
+            let text = format!("{name}: must have at least {least} MiB for this template");
+            wrong.push(FieldProblem::new("disks", text));
+        }
+        // The template's size is that of its own image.
+        let size = disk.size_mib.map(mib).filter(|_| change.image.is_none());
         wanted.push(DiskRequest {
             name: Some(name),
-            size: change.size.or(size.filter(|_| change.image.is_none() || image.is_none())),
-            image: change.image.or(image),
-            pool: change.pool.or(pool),
+            size: change.size.or(size),
+            image: change.image.or_else(|| disk.image.clone()),
+            pool: change.pool.or_else(|| disk.pool.clone()),
             ..change
         });
     }
-    let own =
-        |disk: &&DiskRequest| disk.name.is_none_or(|n| !wanted.iter().any(|w| w.name == Some(n)));
-    let more: Vec<DiskRequest> = asked.iter().filter(own).cloned().collect();
-    wanted.extend(more);
+    if let Some(swap) = &template.swap
+        && let Ok(name) = swap.device.parse()
+    {
+        wanted.push(DiskRequest {
+            name: Some(name),
+            size: Some(mib(swap.size_mib(memory_mib))),
+            pool: swap.pool.clone(),
+            swap: true,
+            ..DiskRequest::default()
+        });
+    }
+    let known = |disk: &&DiskRequest| {
+        disk.name.is_some_and(|name| wanted.iter().any(|other| other.name == Some(name)))
+    };
+    let own: Vec<DiskRequest> = asked.iter().filter(|disk| !known(disk)).cloned().collect();
+    wanted.extend(own);
     wanted
 }
 
@@ -221,4 +240,33 @@ fn nics_of(template: &Template, asked: &[NicRequest]) -> Vec<NicRequest> {
     let mut nics = asked.to_vec();
     nics.resize_with(nics.len().max(least), NicRequest::default);
     nics
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::template::TemplateLibrary;
+
+    fn asked(text: &str, size: Option<u64>) -> DiskRequest {
+        DiskRequest { name: Some(text.parse().unwrap()), size, ..DiskRequest::default() }
+    }
+
+    #[test]
+    fn a_templates_disk_is_changed_by_its_name_and_never_too_small() {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../vm-templates");
+        let mut template = TemplateLibrary::new(vec![folder.into()]).get("lapp").unwrap();
+        let swap = crate::template::Swap { percent: 150, pool: None, device: "xvdb".into() };
+        template.swap = Some(swap);
+        let mut wrong = Vec::new();
+        let more = [asked("xvda", Some(9 << 30)), asked("xvdc", Some(1 << 20))];
+        let disks = disks_of(&template, 512, &more, &mut wrong);
+        assert!(wrong.is_empty(), "{wrong:?}");
+        let sizes: Vec<_> = disks.iter().map(|disk| disk.size.unwrap() >> 20).collect();
+        assert_eq!(sizes, [9 << 10, 768, 1]);
+        assert_eq!(disks[0].image.as_deref(), Some("lapp-root"));
+        assert_eq!(disks.iter().map(|disk| disk.swap).collect::<Vec<_>>(), [false, true, false]);
+
+        disks_of(&template, 512, &[asked("xvda", Some(1 << 20))], &mut wrong);
+        assert!(wrong[0].description.contains("at least 1024 MiB"), "{wrong:?}");
+    }
 }

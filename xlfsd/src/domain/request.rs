@@ -44,6 +44,8 @@ pub struct DiskRequest {
     pub pool: Option<String>,
     pub read_only: bool,
     pub keep: bool,
+    /// A template's swap volume, which the guest finds by its label.
+    pub swap: bool,
 }
 
 /// A network interface for a new guest.

@@ -5,6 +5,8 @@
 //! daemon that starts finds what an earlier one attached. Records of volumes,
 //! and who has them, are `storage`'s.
 
+use std::fs::OpenOptions;
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -19,6 +21,7 @@ use crate::domain::VolumeRecipe;
 use crate::durable;
 use crate::image::ImageStore;
 use crate::problem::Problem;
+use crate::seed::swap;
 use crate::storage::{NewVolume, VolumeDevice, Volumes, Watch};
 
 /// The reason of an error.
@@ -78,13 +81,14 @@ impl Disks for PoolDisks {
             Some(digest) => Some((digest, self.images.open(&digest)?)),
             None => None,
         };
-        let VolumeRecipe { uuid, name, pool, size, .. } = recipe;
+        let VolumeRecipe { uuid, name, pool, size, swap, .. } = recipe;
         let new = NewVolume { uuid, name, pool, size, owner: Some(guest), kept: keep };
         let volumes = self.volumes.clone();
         blocking(move || {
             let stop = || cancel.is_cancelled();
             let image = image.as_ref().map(|(digest, file)| (*digest, file));
-            volumes.create(new, image, Watch::new(&stop, &|_| {})).map(drop)
+            let made = volumes.create(new, image, Watch::new(&stop, &|_| {}))?;
+            if swap { label_swap(&volumes, uuid, made.size) } else { Ok(()) }
         })
         .await
     }
@@ -191,6 +195,26 @@ fn attach(device: VolumeDevice, disk: &DiskUse) -> Result<BlockNumber, Problem> 
     number(device.node.major, device.node.minor)
 }
 
+/// Makes a volume of zeros one that a guest can swap to.
+fn label_swap(volumes: &Volumes, uuid: Uuid, size: u64) -> Result<(), Problem> {
+    let path = match volumes.device(uuid)? {
+        VolumeDevice::File(path) => path,
+        VolumeDevice::Block(node) => node.path,
+    };
+    let header = swap::header(size, uuid)
+        .ok_or_else(|| Problem::internal(format!("{size} bytes are too few for swap")))?;
+    let file = OpenOptions::new().write(true).open(&path);
+    let written = file.and_then(|file| {
+        file.write_all_at(&header, 0)?;
+        file.sync_all()
+    });
+    written.map_err(|error| {
+        Problem::internal("a swap volume cannot be labelled")
+            .cause(&error)
+            .hint("Look at the disk below the pool and at the kernel's log.")
+    })
+}
+
 /// A back end closes a device soon after its nodes have gone: that is waited
 /// for, so that the next start of the guest finds no device that is about to go.
 fn detach(path: &Path, guest: Uuid) -> Result<(), Problem> {
@@ -242,4 +266,78 @@ async fn blocking<T: Send + 'static>(
     tokio::task::spawn_blocking(work)
         .await
         .map_err(|error| Problem::internal("the work on a volume was given up").cause(&error))?
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::{EventBus, EventLimits, Numbering};
+    use crate::image::ImageLimits;
+    use crate::storage::{PoolConfig, Pools};
+
+    fn disks(state: &Path) -> PoolDisks {
+        let events = EventBus::new(Numbering::starting_at(0), EventLimits::default());
+        let images = ImageStore::open_dir(state, ImageLimits::default(), events.clone()).unwrap();
+        let pools = Pools::open(&PoolConfig::default_pools(state), &events);
+        let volumes = Volumes::open(state, pools, &events).unwrap();
+        PoolDisks::open(volumes, images, state).unwrap()
+    }
+
+    fn plan(name: &str, swap: bool) -> VolumePlan {
+        let recipe = VolumeRecipe {
+            uuid: Uuid::new_v4(),
+            name: name.into(),
+            pool: "default".into(),
+            size: 1 << 20,
+            image: None,
+            swap,
+        };
+        VolumePlan { guest: Uuid::from_u128(1), recipe, keep: false }
+    }
+
+    #[tokio::test]
+    async fn a_swap_volume_is_labelled_and_another_is_zeros() {
+        let state = tempfile::tempdir().unwrap();
+        let disks = disks(state.path());
+        for (name, swap) in [("web-xvdb", true), ("web-xvdc", false)] {
+            let plan = plan(name, swap);
+            let uuid = plan.recipe.uuid;
+            disks.make(plan.clone(), CancellationToken::new()).await.unwrap();
+            let path = state.path().join(format!("volumes/{uuid}.img"));
+            let content = std::fs::read(&path).unwrap();
+            assert_eq!(content.len(), 1 << 20);
+            assert_eq!(&content[4086..4096] == b"SWAPSPACE2", swap, "{name}");
+            assert!(content[4096..].iter().all(|byte| *byte == 0));
+            // Once more, as a step is after a crash.
+            disks.make(plan, CancellationToken::new()).await.unwrap();
+            disks.remove(uuid).await.unwrap();
+            disks.remove(uuid).await.unwrap();
+            assert!(!path.exists());
+        }
+    }
+
+    #[tokio::test]
+    async fn a_name_is_one_volumes() {
+        let state = tempfile::tempdir().unwrap();
+        let disks = disks(state.path());
+        let first = plan("web-xvda", false);
+        disks.make(first, CancellationToken::new()).await.unwrap();
+        let again = disks.make(plan("web-xvda", false), CancellationToken::new()).await;
+        assert_eq!(again.unwrap_err().reason, "VOLUME_NAME_TAKEN");
+        assert_eq!(disks.default_pool().unwrap(), "default");
+    }
+
+    #[tokio::test]
+    async fn a_configuration_disk_is_for_root_alone() {
+        use std::os::unix::fs::PermissionsExt;
+        let state = tempfile::tempdir().unwrap();
+        let disks = disks(state.path());
+        let guest = Uuid::from_u128(7);
+        disks.write_seed(guest, b"secret".to_vec()).await.unwrap();
+        let path = state.path().join(format!("seeds/{guest}.img"));
+        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        disks.remove_seed(guest).await.unwrap();
+        disks.remove_seed(guest).await.unwrap();
+        assert!(!path.exists());
+    }
 }

@@ -133,6 +133,9 @@ pub struct VolumeRecipe {
     /// What it begins with; nothing but zeros without one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub image: Option<Digest>,
+    /// Labelled as swap.
+    #[serde(default)]
+    pub swap: bool,
 }
 
 #[cfg(test)]

@@ -68,6 +68,7 @@ pub(in crate::domain) fn disks(
                 pool,
                 size: size.next_multiple_of(UNIT),
                 image: hold.as_ref().map(ImageHold::digest),
+                swap: disk.swap,
             },
             read_only: disk.read_only,
             keep: disk.keep,
