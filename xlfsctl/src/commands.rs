@@ -4,6 +4,7 @@ mod change;
 pub(crate) mod console;
 pub(crate) mod create;
 pub(crate) mod events;
+mod health;
 pub(crate) mod host;
 pub(crate) mod image;
 pub(crate) mod import;
