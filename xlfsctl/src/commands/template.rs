@@ -17,6 +17,9 @@ use crate::output::table::{Align, Table};
 use crate::output::text::{hanging, plain};
 use crate::output::view::template::{TemplateView, TemplatesView, type_word};
 
+/// Columns that the names of parameters take at most.
+const MOST_NAME: usize = 24;
+
 /// What guests are made from: list, show.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Template {
@@ -140,8 +143,10 @@ fn facts(template: &Manifest, output: &Output) -> String {
     } else {
         "Parameters, each with --set NAME=VALUE or --set-file NAME=FILE:\n"
     });
+    let names = parameters.iter().map(|parameter| plain(&parameter.name).chars().count());
+    let column = names.max().unwrap_or_default().clamp(14, MOST_NAME);
     for parameter in parameters {
-        let label = format!("  {:<16}", plain(&parameter.name));
+        let label = format!("  {:<column$}  ", plain(&parameter.name));
         text.push_str(&hanging(&label, &about(parameter), width));
     }
     text
