@@ -129,6 +129,20 @@ fn a_root_comes_whole_in_every_form() {
     }
 }
 
+/// As a guest does it on a larger disk: to more descriptors than it has blocks for.
+#[test]
+fn an_image_can_grow() {
+    let dir = tempfile::tempdir().unwrap();
+    let archive = python(dir.path(), "add('a', data=b'1')");
+    let image = dir.path().join("image");
+    convert(&archive, &image).unwrap();
+    let text = image.to_str().unwrap();
+    run("/usr/sbin/e2fsck", &["-f", "-y", text]);
+    run("/usr/sbin/resize2fs", &[text, "40G"]);
+    check_clean(&image);
+    assert_eq!(debugfs(&image, "cat /a"), "1");
+}
+
 /// Twice the same bytes: the image has the digest of its archive.
 #[test]
 fn one_archive_makes_one_image() {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::super::tree::{Content, Node};
-use super::layout::Run;
+use super::layout::{Layout, Run};
 use super::{BLOCK, Fields, INODE_SIZE, folder};
 
 /// A shorter symbolic link stands in its inode.
@@ -81,6 +81,23 @@ pub(super) fn journal(runs: &[Run]) -> [u8; INODE_SIZE as usize] {
     sizes(&mut fields, blocks * BLOCK, blocks);
     fields.u32(32, EXTENTS_FLAG);
     fields.put(40, &root);
+    times(&mut fields, 0);
+    bytes
+}
+
+/// The one that has the blocks reserved for more descriptors (resize_inode). Its
+/// blocks are told in the old way, by the block `growth`.
+pub(super) fn growth(layout: &Layout) -> [u8; INODE_SIZE as usize] {
+    let mut bytes = [0; INODE_SIZE as usize];
+    let numbers = BLOCK / 4;
+    let size = (12 + numbers + numbers * numbers) * BLOCK;
+    let blocks = 1 + layout.reserved * (1 + layout.backups().count() as u64);
+    let mut fields = Fields(&mut bytes);
+    fields.u16(0, 0o100_600);
+    fields.u16(26, 1);
+    sizes(&mut fields, size, blocks);
+    // The fourteenth: a block of blocks of blocks.
+    fields.u32(40 + 13 * 4, layout.growth as u32);
     times(&mut fields, 0);
     bytes
 }

@@ -12,6 +12,8 @@ const MAX_BLOCKS: u64 = 1 << 32;
 const MAX_FILE: u64 = 1 << 44;
 /// Inodes for each 16 KiB, as mke2fs has it.
 const BLOCKS_PER_INODE: u64 = 4;
+/// Blocks of descriptors that a file system can grow to have: 1 TiB.
+const DESCRIPTORS_AT_MOST: u64 = 64;
 /// Bytes of a group's descriptor.
 pub(super) const DESCRIPTOR: u64 = 32;
 
@@ -30,6 +32,10 @@ pub(super) struct Layout {
     pub inodes_per_group: u64,
     /// Blocks of the group descriptors.
     pub descriptors: u64,
+    /// Blocks behind them, for those of a file system that grows.
+    pub reserved: u64,
+    /// The block that tells where these are.
+    pub growth: u64,
     pub block_bitmaps: u64,
     pub inode_bitmaps: u64,
     /// Each group's inode table.
@@ -83,13 +89,15 @@ impl Layout {
         let per_block = BLOCK / INODE_SIZE;
         let table_blocks = inodes.div_ceil(groups).div_ceil(per_block);
         let descriptors = (groups * DESCRIPTOR).div_ceil(BLOCK);
-        let block_bitmaps = 1 + descriptors;
+        let reserved = DESCRIPTORS_AT_MOST.saturating_sub(descriptors);
         Self {
             blocks,
             groups,
             inodes_per_group: table_blocks * per_block,
             descriptors,
-            block_bitmaps,
+            reserved,
+            growth: 0,
+            block_bitmaps: 0,
             inode_bitmaps: 0,
             tables: Vec::new(),
             table_blocks,
@@ -104,12 +112,22 @@ impl Layout {
         }
     }
 
+    /// Blocks of a superblock and what follows it.
+    fn backup(&self) -> u64 {
+        1 + self.descriptors + self.reserved
+    }
+
+    /// The groups that have a backup.
+    pub(super) fn backups(&self) -> impl Iterator<Item = u64> {
+        (1..self.groups).filter(|group| has_superblock(*group))
+    }
+
     /// Blocks that are nobody's data.
     fn overhead(&self) -> u64 {
         let backups = (0..self.groups).filter(|group| has_superblock(*group)).count() as u64;
         // Before a backup there may be no room for a whole table.
         let gaps = backups * (self.table_blocks + 2 * self.groups);
-        self.groups * (2 + self.table_blocks) + gaps + backups * (1 + self.descriptors) + 64
+        self.groups * (2 + self.table_blocks) + gaps + backups * self.backup() + 64
     }
 
     fn fill(
@@ -122,7 +140,7 @@ impl Layout {
         if self.inodes_per_group > 8 * BLOCK {
             return Err(Ext4Error::Tree("it has more files than its size allows".into()));
         }
-        self.end = self.block_bitmaps;
+        self.end = self.backup();
         self.block_bitmaps = self.together(self.groups).ok_or_else(full)?;
         self.inode_bitmaps = self.together(self.groups).ok_or_else(full)?;
         for _ in 0..self.groups {
@@ -130,6 +148,7 @@ impl Layout {
             self.tables.push(table);
         }
         self.journal = self.take(&[(0, journal)]).ok_or_else(full)?;
+        self.growth = self.together(1).ok_or_else(full)?;
         self.parents = super::parents(tree);
         let mut number = FIRST_INODE;
         for (index, (node, wanted)) in tree.nodes.iter().zip(wanted).enumerate() {
@@ -198,8 +217,8 @@ impl Layout {
     /// `block`, or the first one behind the backup that it is in.
     fn after_backup(&self, block: u64) -> u64 {
         let (group, within) = (block / BLOCKS_PER_GROUP, block % BLOCKS_PER_GROUP);
-        match has_superblock(group) && within <= self.descriptors {
-            true => group * BLOCKS_PER_GROUP + 1 + self.descriptors,
+        match has_superblock(group) && within < self.backup() {
+            true => group * BLOCKS_PER_GROUP + self.backup(),
             false => block,
         }
     }
@@ -222,7 +241,7 @@ impl Layout {
         let mut bitmap = vec![0_u8; BLOCK as usize];
         let first = group * BLOCKS_PER_GROUP;
         for within in 0..BLOCKS_PER_GROUP {
-            let backup = has_superblock(group) && within <= self.descriptors;
+            let backup = has_superblock(group) && within < self.backup();
             if backup || self.is_used(first + within) {
                 bitmap[(within / 8) as usize] |= 1 << (within % 8);
             }

@@ -4,7 +4,7 @@
 //! Layout: Linux's Documentation/filesystems/ext4. Blocks of 4 KiB; metadata of
 //! all groups stands together (flex_bg), then files and folders one after
 //! another, so that a file is one extent as long as no backup of the superblock
-//! is in its way. The journal is there and empty; zeros are holes of the image.
+//! is in its way. It can grow to 1 TiB while it is mounted. The journal is there and empty; zeros are holes of the image.
 //!
 //! - `layout` decides how large it is, and which blocks are whose;
 //! - `inode` and `folder` are the forms of these; `superblock` the rest.
@@ -27,8 +27,9 @@ use super::tree::{Content, ROOT, Tree};
 pub(super) const BLOCK: u64 = 4096;
 const BLOCKS_PER_GROUP: u64 = 32_768;
 const INODE_SIZE: u64 = 256;
-/// The root's inode, the journal's, and the first that is free for others.
+/// The inodes of the root, of the blocks to grow into, of the journal, and the first that is free for others.
 const ROOT_INODE: u32 = 2;
+const RESIZE_INODE: u32 = 7;
 const JOURNAL_INODE: u32 = 8;
 const FIRST_INODE: u32 = 11;
 
@@ -121,6 +122,10 @@ impl<'a> FileSystem<'a> {
         }
         let journal = inode::journal(&layout.journal);
         place_inode(JOURNAL_INODE, journal);
+        place_inode(RESIZE_INODE, inode::growth(layout));
+        for (block, bytes) in superblock::growth(layout) {
+            put(&bytes, block)?;
+        }
         let first = layout.journal.first().map_or(0, |run| run.block);
         put(&superblock::journal(&layout.journal, id), first)?;
         for (table, block) in tables.iter().zip(&layout.tables) {

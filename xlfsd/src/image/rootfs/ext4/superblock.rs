@@ -5,8 +5,8 @@ use super::super::tree::{Content, Tree};
 use super::layout::{DESCRIPTOR, Layout, Run, has_superblock};
 use super::{BLOCK, BLOCKS_PER_GROUP, Ext4Error, FIRST_INODE, Fields, INODE_SIZE, JOURNAL_INODE};
 
-/// has_journal, ext_attr, dir_index.
-const COMPATIBLE: u32 = 0x4 | 0x8 | 0x20;
+/// has_journal, ext_attr, resize_inode, dir_index.
+const COMPATIBLE: u32 = 0x4 | 0x8 | 0x10 | 0x20;
 /// filetype, extents, flex_bg.
 const INCOMPATIBLE: u32 = 0x2 | 0x40 | 0x200;
 /// sparse_super, large_file, huge_file, dir_nlink, extra_isize.
@@ -97,6 +97,7 @@ fn superblock(
     fields.u32(0x60, INCOMPATIBLE);
     fields.u32(0x64, READ_ONLY_COMPATIBLE);
     fields.put(0x68, &id);
+    fields.u16(0xce, layout.reserved as u16);
     fields.u32(0xe0, JOURNAL_INODE);
     fields.put(0xec, &id);
     // Folders are indexed by half MD4; the journal's inode is kept here too.
@@ -129,6 +130,25 @@ fn inode_bitmap(used: u64, inodes: u64) -> Vec<u8> {
         bitmap[(bit / 8) as usize] |= 1 << (bit % 8);
     }
     bitmap
+}
+
+/// The block that tells where blocks are reserved for descriptors, and these,
+/// which tell where their backups are.
+pub(super) fn growth(layout: &Layout) -> Vec<(u64, Vec<u8>)> {
+    let mut all = vec![0; BLOCK as usize];
+    let mut fields = Fields(&mut all);
+    let mut blocks = Vec::new();
+    for index in layout.descriptors..layout.descriptors + layout.reserved {
+        fields.u32(index as usize * 4, (1 + index) as u32);
+        let mut backups = vec![0; BLOCK as usize];
+        let mut entries = Fields(&mut backups);
+        for (group, at) in layout.backups().zip((0..).step_by(4)) {
+            entries.u32(at, (group * BLOCKS_PER_GROUP + 1 + index) as u32);
+        }
+        blocks.push((1 + index, backups));
+    }
+    blocks.push((layout.growth, all));
+    blocks
 }
 
 /// The journal's superblock, version 2 (jbd2): an empty journal. Big-endian.
