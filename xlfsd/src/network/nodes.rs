@@ -32,9 +32,8 @@ const BACKENDS: &str = "/local/domain/0/backend/vif";
 /// What a front end takes when there is no `mtu`.
 const USUAL_MTU: u32 = 1500;
 
-/// States of the two ends (`public/io/xenbus.h`).
+/// `XenbusStateInitialising` of `public/io/xenbus.h`.
 const INITIALISING: &str = "1";
-const CLOSING: &str = "5";
 
 /// One of a guest's interfaces, as its two ends need to know it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,19 +48,13 @@ pub struct VifSpec {
 }
 
 /// Dom0's end.
-fn backend(domid: DomainId, index: u8) -> String {
+pub fn backend(domid: DomainId, index: u8) -> String {
     format!("{BACKENDS}/{domid}/{index}")
 }
 
 /// The guest's end.
-fn frontend(domid: DomainId, index: u8) -> String {
+pub fn frontend(domid: DomainId, index: u8) -> String {
     format!("/local/domain/{domid}/device/vif/{index}")
-}
-
-/// The back end's state: "4" when the guest's interface works, "6" when it is closed.
-/// Only Dom0 writes it.
-pub fn backend_state(domid: DomainId, index: u8) -> String {
-    format!("{}/state", backend(domid, index))
 }
 
 /// All changes that make netback create a vif, where nothing of an earlier one
@@ -109,16 +102,6 @@ pub fn publish(domid: DomainId, vif: &VifSpec) -> Vec<StoreOp> {
 /// interface works only then.
 pub fn connected(domid: DomainId, index: u8) -> StoreOp {
     StoreOp::Write(format!("{}/hotplug-status", backend(domid, index)), b"connected".to_vec())
-}
-
-/// Asks both ends to let go. The back end is closed ([`backend_state`]) once
-/// the guest agreed; a guest need not.
-pub fn ask_to_close(domid: DomainId, index: u8) -> Vec<StoreOp> {
-    let back = backend(domid, index);
-    vec![
-        StoreOp::Write(format!("{back}/online"), b"0".to_vec()),
-        StoreOp::Write(format!("{back}/state"), CLOSING.as_bytes().to_vec()),
-    ]
 }
 
 /// Makes a vif unknown. netback takes its interface away, whatever the guest says.

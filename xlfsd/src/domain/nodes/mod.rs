@@ -59,9 +59,8 @@ pub(super) fn publish(
     let home = home(domid);
     let guest = domid.0;
     let kib = record.memory_mib << 10;
-    let write = |path: &str, value: String| {
-        StoreOp::Write(format!("{home}/{path}"), value.into_bytes())
-    };
+    let write =
+        |path: &str, value: String| StoreOp::Write(format!("{home}/{path}"), value.into_bytes());
     let control = format!("{home}/control");
     let may_read = || vec![Perm::none(0), Perm::read(guest)];
     let mut ops = vec![

@@ -14,6 +14,10 @@ use crate::host::{BlockNumber, StoreOp};
 
 /// `XenbusStateInitialising` of public/io/xenbus.h.
 const INITIALISING: &str = "1";
+/// The rest of them that matter here.
+pub(in crate::domain) const CONNECTED: &str = "4";
+const CLOSING: &str = "5";
+pub(in crate::domain) const CLOSED: &str = "6";
 
 /// A disk as both ends are told of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,6 +70,30 @@ pub(in crate::domain) fn publish(domid: DomainId, vbd: &Vbd) -> Vec<StoreOp> {
     ]
 }
 
+/// Asks both ends of a device, by its back end's folder, to let go. The back end
+/// is closed once the guest agreed; a guest need not.
+pub(in crate::domain) fn ask_to_close(back: &str) -> Vec<StoreOp> {
+    let write = |name, value: &str| StoreOp::Write(format!("{back}/{name}"), value.into());
+    vec![write("online", "0"), write("state", CLOSING)]
+}
+
+/// Takes that back, where the guest has not reacted.
+pub(in crate::domain) fn ask_to_stay(back: &str) -> Vec<StoreOp> {
+    let write = |name, value: &str| StoreOp::Write(format!("{back}/{name}"), value.into());
+    vec![write("online", "1"), write("state", CONNECTED)]
+}
+
+/// Where Dom0's kernel says why a back end gave up, by the back end's folder.
+pub(in crate::domain) fn complaint(back: &str) -> String {
+    back.replacen("/local/domain/0/", "/local/domain/0/error/", 1)
+}
+
+/// All changes that take one disk away, whatever the guest thinks of it.
+pub(in crate::domain) fn withdraw(domid: DomainId, name: DiskName) -> Vec<StoreOp> {
+    let (back, front) = (back_end(domid, name), front_end(domid, name));
+    vec![StoreOp::Remove(complaint(&back)), StoreOp::Remove(front), StoreOp::Remove(back)]
+}
+
 /// Takes all back ends of a domain's number away, those of an earlier domain
 /// too (XSA-322).
 pub(in crate::domain) fn withdraw_back_ends(domid: DomainId) -> StoreOp {
@@ -114,7 +142,8 @@ mod tests {
         let given = |folder: &str| {
             ops.iter().position(|op| matches!(op, StoreOp::Perms(path, _) if path == folder))
         };
-        let (back, front) = ("/local/domain/0/backend/vbd/5/51713", "/local/domain/5/device/vbd/51713");
+        let (back, front) =
+            ("/local/domain/0/backend/vbd/5/51713", "/local/domain/5/device/vbd/51713");
         for op in &ops {
             let StoreOp::Perms(path, perms) = op else { continue };
             let owner = if path == back { 0 } else { 5 };
