@@ -28,7 +28,8 @@ const ADDRESS: &str = "10.9.0.31";
 
 fn hotplug(host: &Host) -> Outcome {
     disks::image(host)?;
-    let devices = format!("--template disks --disk xvda,image=data,size=24M --ip {ADDRESS}/24");
+    let devices =
+        format!("--template disks --memory 192 --disk xvda,image=data,size=24M --ip {ADDRESS}/24");
     host.create("web", &devices)?;
     host.ready("web")?;
     let up =

@@ -240,5 +240,7 @@ impl Guests {
 fn refused(title: &str, wrong: Vec<FieldProblem>) -> Problem {
     let first = wrong.first().map(|field| format!("{}: {}", field.field, field.description));
     let message = first.unwrap_or_else(|| "nothing was asked for".into());
-    Problem::invalid("BAD_REQUEST", message, wrong).object(title.to_owned())
+    Problem::invalid("BAD_REQUEST", message, wrong)
+        .object(title.to_owned())
+        .hint("What can be asked for: xlfsctl disk attach --help, xlfsctl nic attach --help")
 }

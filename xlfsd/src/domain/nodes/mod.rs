@@ -109,6 +109,9 @@ pub(super) fn withdraw(uuid: Uuid, domid: Option<DomainId>) -> Vec<StoreOp> {
     if let Some(domid) = domid {
         ops.push(StoreOp::Release(domid));
         ops.push(StoreOp::Remove(home(domid)));
+        // Empty folders of devices that went while the guest ran.
+        ops.push(vbd::withdraw_back_ends(domid));
+        ops.push(network::nodes::withdraw_all(domid));
     }
     ops.push(StoreOp::Remove(own(uuid)));
     ops
