@@ -6,11 +6,12 @@ use prost_types::{Duration, Timestamp};
 use tonic::{Request, Response, Status, async_trait};
 use xlfs_proto::v1::domain_service_server::DomainService;
 use xlfs_proto::v1::{
-    ConsoleStats, CreateDomainRequest, DeleteDomainRequest, DestroyDomainRequest, Domain,
-    DomainState, EndAction, EndPolicy, GetDomainRequest, Health, HealthCheck, HealthCheckStatus,
-    HealthKind, HealthState, ListDomainsRequest, ListDomainsResponse, Operation, OperationReply,
-    OperationStatus, PauseDomainRequest, RebootDomainRequest, ShutdownDomainRequest,
-    StartDomainRequest, UnpauseDomainRequest, WaitDomainRequest,
+    AttachDiskRequest, AttachNicRequest, ConsoleStats, CreateDomainRequest, DeleteDomainRequest,
+    DestroyDomainRequest, DetachDiskRequest, DetachNicRequest, Domain, DomainState, EndAction,
+    EndPolicy, GetDomainRequest, Health, HealthCheck, HealthCheckStatus, HealthKind, HealthState,
+    ListDomainsRequest, ListDomainsResponse, Operation, OperationReply, OperationStatus,
+    PauseDomainRequest, RebootDomainRequest, ShutdownDomainRequest, StartDomainRequest,
+    UnpauseDomainRequest, WaitDomainRequest,
 };
 
 use super::{Stage, not_found};
@@ -197,6 +198,38 @@ impl DomainService for Stage {
     async fn delete_domain(
         &self,
         request: Request<DeleteDomainRequest>,
+    ) -> Result<Response<OperationReply>, Status> {
+        let request = request.into_inner();
+        self.change(&request.name, &request)
+    }
+
+    async fn attach_disk(
+        &self,
+        request: Request<AttachDiskRequest>,
+    ) -> Result<Response<OperationReply>, Status> {
+        let request = request.into_inner();
+        self.change(&request.name, &request)
+    }
+
+    async fn detach_disk(
+        &self,
+        request: Request<DetachDiskRequest>,
+    ) -> Result<Response<OperationReply>, Status> {
+        let request = request.into_inner();
+        self.change(&request.name, &request)
+    }
+
+    async fn attach_nic(
+        &self,
+        request: Request<AttachNicRequest>,
+    ) -> Result<Response<OperationReply>, Status> {
+        let request = request.into_inner();
+        self.change(&request.name, &request)
+    }
+
+    async fn detach_nic(
+        &self,
+        request: Request<DetachNicRequest>,
     ) -> Result<Response<OperationReply>, Status> {
         let request = request.into_inner();
         self.change(&request.name, &request)
