@@ -5,6 +5,7 @@ pub(crate) mod console;
 pub(crate) mod create;
 pub(crate) mod device;
 pub(crate) mod events;
+mod health;
 pub(crate) mod host;
 pub(crate) mod image;
 pub(crate) mod import;

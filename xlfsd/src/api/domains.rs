@@ -8,9 +8,9 @@ use xlfs_proto::v1::domain_service_server::DomainService;
 use xlfs_proto::v1::{
     self as pb, AttachDiskRequest, AttachNicRequest, CreateDomainRequest, DeleteDomainRequest,
     DestroyDomainRequest, DetachDiskRequest, DetachNicRequest, Domain, DomainState, EndAction,
-    GetDomainRequest, ListDomainsRequest, ListDomainsResponse, OperationReply, PauseDomainRequest,
-    RebootDomainRequest, ShutdownDomainRequest, StartDomainRequest, UnpauseDomainRequest,
-    WaitDomainRequest,
+    GetDomainRequest, HealthState, ListDomainsRequest, ListDomainsResponse, OperationReply,
+    PauseDomainRequest, RebootDomainRequest, ShutdownDomainRequest, StartDomainRequest,
+    UnpauseDomainRequest, WaitDomainRequest,
 };
 
 use crate::domain::{
@@ -307,16 +307,18 @@ impl DomainService for Domains {
     ) -> Result<Response<Domain>, Status> {
         let request = request.into_inner();
         let states: Vec<DomainState> = request.states().collect();
-        if states.is_empty() && request.console_contains.is_empty() {
+        let health: Vec<HealthState> = request.health().collect();
+        if states.is_empty() && health.is_empty() && request.console_contains.is_empty() {
             let problem = Problem::invalid_field(
                 "NOTHING_TO_WAIT_FOR",
                 "states",
-                "name a state or a text on the console",
+                "name a state, a health or a text on the console",
             );
             return Err(problem.into());
         }
         let wait = WaitRequest {
             states,
+            health,
             timeout: timeout(request.timeout)?,
             console_contains: request.console_contains.into_bytes(),
             name: request.name,

@@ -23,6 +23,7 @@ mod define;
 mod devices;
 mod execute;
 mod guest;
+mod health;
 mod hotplug;
 mod name;
 mod nodes;

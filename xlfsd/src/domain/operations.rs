@@ -17,6 +17,7 @@ use super::work::kind;
 use crate::api::ConsoleDirectory;
 use crate::base::Base;
 use crate::console::ConsoleHub;
+use crate::health::Health;
 use crate::host::{Disks, Reach};
 use crate::image::{Digest, ImageStore, ImageUsers};
 use crate::network::{Holder, Net};
@@ -66,6 +67,7 @@ pub(super) struct Shared {
     pub net: Arc<Net>,
     pub records: Records,
     pub table: Table,
+    pub health: Health,
 }
 
 /// A guest's turn: nobody else works on it while this lives.
@@ -88,7 +90,8 @@ impl Guests {
             claim_macs(&record, &net, &base);
             table.insert(Arc::new(Guest::new(record, hub)))?;
         }
-        let shared = Arc::new(Shared { base, reach, disks, net, records, table });
+        let health = Health::new(base.events.clone());
+        let shared = Arc::new(Shared { base, reach, disks, net, records, table, health });
         shared.base.images.set_users(Arc::new(Users(Arc::downgrade(&shared))));
         Ok(Self { shared })
     }

@@ -16,7 +16,7 @@ use crate::host::{DiskSource, DiskUse};
 use crate::image::Digest;
 use crate::quarantine::quarantine;
 use crate::storage::Holder;
-use crate::template::EndPolicy;
+use crate::template::{EndPolicy, HealthCheck};
 use crate::toml_file::{self, TomlFileError};
 
 /// An operation that a guest is in the middle of.
@@ -83,6 +83,9 @@ pub struct GuestRecord {
     pub disks: Vec<DiskRecord>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub nics: Vec<NicRecord>,
+    /// Its template's, with its parameters put in.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub health: Vec<HealthCheck>,
     /// It has a configuration disk.
     #[serde(default)]
     pub seed: bool,
@@ -274,6 +277,7 @@ pub(super) fn sample(name: &str) -> GuestRecord {
         parameters: BTreeMap::from([("hostname".into(), name.into())]),
         disks: Vec::new(),
         nics: Vec::new(),
+        health: Vec::new(),
         seed: false,
         change: None,
         last_end: Some(LastEnd { cause: "poweroff".into(), at_ms: 5 }),
