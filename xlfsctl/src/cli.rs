@@ -9,8 +9,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 use xlfs_proto::DEFAULT_SOCKET;
 
 use crate::commands::{
-    console, create, events, host, image, import, lifecycle, list, logs, man, show, task, template,
-    wait,
+    console, create, events, host, image, import, lifecycle, list, logs, man, network, pool, show,
+    task, template, volume, wait,
 };
 use crate::complete;
 use crate::exit::MEANINGS;
@@ -113,6 +113,12 @@ pub(crate) enum Command {
     Template(template::Template),
     #[command(subcommand)]
     Image(image::Image),
+    #[command(subcommand)]
+    Volume(volume::Volume),
+    #[command(subcommand)]
+    Pool(pool::Pool),
+    #[command(subcommand)]
+    Network(network::Network),
     #[command(subcommand)]
     Host(host::Host),
     #[command(subcommand)]

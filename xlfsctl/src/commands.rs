@@ -11,9 +11,12 @@ pub(crate) mod lifecycle;
 pub(crate) mod list;
 pub(crate) mod logs;
 pub(crate) mod man;
+pub(crate) mod network;
+pub(crate) mod pool;
 pub(crate) mod show;
 pub(crate) mod task;
 pub(crate) mod template;
+pub(crate) mod volume;
 pub(crate) mod wait;
 
 use std::path::PathBuf;
@@ -84,6 +87,9 @@ async fn dispatch(cli: Cli) -> Result<Exit, Failure> {
         Command::Wait(args) => args.run(session).await,
         Command::Template(args) => args.run(session).await,
         Command::Image(args) => args.run(session).await,
+        Command::Volume(args) => args.run(session).await,
+        Command::Pool(args) => args.run(session).await,
+        Command::Network(args) => args.run(session).await,
         Command::Host(args) => args.run(session).await,
         Command::Task(args) => args.run(session).await,
         Command::Completion(args) => args.run(&session.output),

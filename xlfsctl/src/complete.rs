@@ -7,7 +7,10 @@
 mod bash;
 mod names;
 
-pub(crate) use names::{guests, guests_for, images, running_tasks, settings, tasks, templates};
+pub(crate) use names::{
+    free_volumes, guests, guests_for, images, pools, running_tasks, settings, tasks, templates,
+    volumes,
+};
 
 use std::ffi::OsString;
 use std::io::Write as _;
@@ -27,8 +30,8 @@ const VARIABLE: &str = "XLFSCTL_COMPLETE";
 
 /// Print the completion script of a shell
 ///
-/// It completes commands, options, and the names of guests, templates, images
-/// and tasks, for which it asks xlfsd.
+/// It completes commands, options, and the names of guests, templates, images,
+/// volumes and tasks, for which it asks xlfsd.
 ///
 /// bash: add  source <(xlfsctl completion bash)  to ~/.bashrc;
 /// zsh: add  source <(xlfsctl completion zsh)  to ~/.zshrc, after compinit;

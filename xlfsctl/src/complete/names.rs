@@ -5,12 +5,14 @@ use std::time::Duration;
 
 use clap_complete::engine::{ArgValueCandidates, ArgValueCompleter, CompletionCandidate};
 use xlfs_proto::v1::{
-    Domain, GetTemplateRequest, ListDomainsRequest, ListImagesRequest, ListTasksRequest,
-    ListTemplatesRequest, Operation, ParameterType, TemplateParameter,
+    Domain, GetTemplateRequest, ListDomainsRequest, ListImagesRequest, ListPoolsRequest,
+    ListTasksRequest, ListTemplatesRequest, ListVolumesRequest, Operation, ParameterType,
+    TemplateParameter, Volume,
 };
 
 use super::given;
 use crate::client::Daemon;
+use crate::commands::image::size;
 use crate::errors::Failure;
 use crate::output::text::plain;
 use crate::output::view::domain::state_word;
@@ -72,6 +74,36 @@ pub(crate) fn images() -> ArgValueCandidates {
             }
         }
         found
+    })
+}
+
+/// Every volume.
+pub(crate) fn volumes() -> ArgValueCandidates {
+    ArgValueCandidates::new(|| candidates_of_volumes(|_| true))
+}
+
+/// The volumes that no guest has.
+pub(crate) fn free_volumes() -> ArgValueCandidates {
+    ArgValueCandidates::new(|| candidates_of_volumes(|volume| volume.holders.is_empty()))
+}
+
+fn candidates_of_volumes(wanted: impl Fn(&Volume) -> bool) -> Vec<CompletionCandidate> {
+    let reply = ask(async |daemon: Daemon| {
+        Ok(daemon.volumes().list_volumes(ListVolumesRequest {}).await?.into_inner())
+    });
+    let volumes = reply.map(|reply| reply.volumes).unwrap_or_default();
+    let wanted = volumes.iter().filter(|volume| wanted(volume));
+    wanted.filter_map(|volume| candidate(&volume.name, &size(volume.size_bytes))).collect()
+}
+
+/// Every pool.
+pub(crate) fn pools() -> ArgValueCandidates {
+    ArgValueCandidates::new(|| {
+        let reply = ask(async |daemon: Daemon| {
+            Ok(daemon.volumes().list_pools(ListPoolsRequest {}).await?.into_inner())
+        });
+        let pools = reply.map(|reply| reply.pools).unwrap_or_default();
+        pools.iter().filter_map(|pool| candidate(&pool.name, &pool.path)).collect()
     })
 }
 

@@ -10,6 +10,7 @@ use crate::fake::domains::domain;
 use crate::fake::images::image;
 use crate::fake::others::template;
 use crate::fake::tasks::success;
+use crate::fake::volumes::{pool, volume};
 use crate::fake::{Fake, World, serve};
 use crate::run::{Run, command, finish, no_daemon, xlfsctl};
 
@@ -23,6 +24,8 @@ fn world() -> World {
         ],
         templates: vec![template()],
         images: vec![image("lapp-kernel", "ab", &[])],
+        volumes: vec![volume("web-xvda", "web"), volume("data", "")],
+        pools: vec![pool("fast")],
         ..World::default()
     };
     world.tasks.insert("17".to_owned(), success("17", "start", "web"));
@@ -60,6 +63,9 @@ async fn names_come_from_the_daemon() {
         ("xlfsctl import web.cfg --template ", &["lapp"]),
         ("xlfsctl create new --template lapp --set ", &["hostname=", "php=", "password=", "tls="]),
         ("xlfsctl create new --set php= -t lapp --set php=8", &["php=8.2", "php=8.3"]),
+        ("xlfsctl volume show ", &["web-xvda", "data"]),
+        ("xlfsctl volume delete ", &["data"]),
+        ("xlfsctl volume create x --pool ", &["fast"]),
         ("xlfsctl ima", &["image"]),
         ("xlfsctl show --soc", &["--socket"]),
         ("xlfsctl wait web --state run", &["running"]),

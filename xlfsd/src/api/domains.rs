@@ -35,7 +35,7 @@ impl Domains {
     }
 }
 
-fn reply(accepted: Accepted, dry_run: bool) -> Response<OperationReply> {
+pub(super) fn reply(accepted: Accepted, dry_run: bool) -> Response<OperationReply> {
     let changed = accepted.task.is_some() || (dry_run && !accepted.plan.is_empty());
     Response::new(OperationReply {
         task: accepted.task,

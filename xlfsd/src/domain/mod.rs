@@ -37,6 +37,7 @@ mod steps;
 mod supervise;
 mod table;
 mod view;
+mod volumes;
 mod work;
 
 pub use devices::{DiskName, DiskRecord, NicRecord, NotADiskName, VolumeRecipe};
@@ -45,3 +46,4 @@ pub use operations::{Accepted, Guests, SHUTDOWN, Setup};
 pub use record::{GuestRecord, Records};
 pub use request::{CreateRequest, DiskRequest, NicRequest, PolicyChange, WaitRequest};
 pub use view::Listing;
+pub(crate) use volumes::AtRest;

@@ -293,7 +293,7 @@ fn claim_macs(record: &GuestRecord, net: &Net, base: &Base) {
 /// A guest's turn, at once or not at all: an operation is not queued behind
 /// another. The supervisor's glance at a guest and a pause are over in no time
 /// and are waited for; nobody should be told that he came in between.
-async fn take_turn(guest: &Guest) -> Result<Turn, Problem> {
+pub(super) async fn take_turn(guest: &Guest) -> Result<Turn, Problem> {
     match guest.turn.clone().try_lock_owned() {
         Ok(turn) => Ok(turn),
         Err(_) if guest.current().is_some() => Err(busy(guest)),

@@ -42,12 +42,16 @@ pub struct PoolDisks {
 
 impl PoolDisks {
     /// Configuration disks are kept below the state folder.
-    pub fn open(volumes: Volumes, images: ImageStore, state_dir: &Path) -> Result<Self, Problem> {
+    pub fn open(
+        volumes: Arc<Volumes>,
+        images: ImageStore,
+        state_dir: &Path,
+    ) -> Result<Self, Problem> {
         let seeds = state_dir.join("seeds");
         durable::make_private_dir(&seeds).map_err(|error| {
             Problem::internal("configuration disks cannot be kept").cause(&error)
         })?;
-        Ok(Self { volumes: Arc::new(volumes), images, seeds })
+        Ok(Self { volumes, images, seeds })
     }
 
     fn seed(&self, guest: Uuid) -> PathBuf {
@@ -279,7 +283,7 @@ mod tests {
         let events = EventBus::new(Numbering::starting_at(0), EventLimits::default());
         let images = ImageStore::open_dir(state, ImageLimits::default(), events.clone()).unwrap();
         let pools = Pools::open(&PoolConfig::default_pools(state), &events);
-        let volumes = Volumes::open(state, pools, &events).unwrap();
+        let volumes = Arc::new(Volumes::open(state, pools, &events).unwrap());
         PoolDisks::open(volumes, images, state).unwrap()
     }
 

@@ -8,6 +8,8 @@ mod console;
 mod daemon;
 mod events;
 mod images;
+mod machine;
 mod meta;
 mod tasks;
 mod templates;
+mod volumes;

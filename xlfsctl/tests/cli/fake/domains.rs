@@ -69,7 +69,7 @@ pub(crate) fn domain(name: &str, state: DomainState) -> Domain {
 }
 
 impl Stage {
-    fn change(
+    pub(super) fn change(
         &self,
         name: &str,
         request: &impl std::fmt::Debug,

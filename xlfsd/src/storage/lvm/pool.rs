@@ -11,7 +11,9 @@ use crate::durable::FileError;
 use crate::problem::Problem;
 use crate::storage::PoolKind;
 use crate::storage::copy::{self, Before, CopyError};
-use crate::storage::pool::{self, Pool, PoolSpace, PoolVolume, VolumeDevice, Watch};
+use crate::storage::pool::{
+    self, Copies, Pool, PoolAbout, PoolSpace, PoolVolume, VolumeDevice, Watch,
+};
 
 impl Pool for LvmPool {
     fn name(&self) -> &str {
@@ -20,6 +22,14 @@ impl Pool for LvmPool {
 
     fn kind(&self) -> PoolKind {
         PoolKind::Lvm
+    }
+
+    fn about(&self) -> PoolAbout {
+        let (path, copies) = match &self.thin_pool {
+            Some(thin) => (format!("{}/{thin}", self.group), Copies::ThinSnapshot),
+            None => (self.group.clone(), Copies::Full),
+        };
+        PoolAbout { path, thin: self.thin_pool.is_some(), copies }
     }
 
     fn create(
