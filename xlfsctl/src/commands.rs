@@ -3,6 +3,7 @@
 mod change;
 pub(crate) mod console;
 pub(crate) mod create;
+pub(crate) mod device;
 pub(crate) mod events;
 pub(crate) mod host;
 pub(crate) mod image;
@@ -85,6 +86,8 @@ async fn dispatch(cli: Cli) -> Result<Exit, Failure> {
         Command::Logs(args) => args.run(session).await,
         Command::Events(args) => args.run(session).await,
         Command::Wait(args) => args.run(session).await,
+        Command::Disk(args) => args.run(session).await,
+        Command::Nic(args) => args.run(session).await,
         Command::Template(args) => args.run(session).await,
         Command::Image(args) => args.run(session).await,
         Command::Volume(args) => args.run(session).await,

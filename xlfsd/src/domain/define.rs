@@ -82,12 +82,17 @@ impl Guests {
             ));
         }
         let wanted = disks_of(&template, memory_mib, &request.disks, &mut wrong);
-        let (disks, disk_images) =
-            devices::disks(&request.name, &wanted, self.images(), &*self.shared.disks, &mut wrong)?;
+        let (disks, disk_images) = devices::disks(
+            &request.name,
+            (&wanted, &[]),
+            self.images(),
+            &*self.shared.disks,
+            &mut wrong,
+        )?;
         let defaults = template.network.as_ref().map(|n| n.networks.clone()).unwrap_or_default();
         let nics = devices::nics(
             (uuid, &request.name),
-            &nics_of(&template, &request.nics),
+            (&nics_of(&template, &request.nics), &[]),
             &defaults,
             &self.shared.net.networks,
             &self.shared.net.macs,
@@ -144,6 +149,7 @@ impl Guests {
             disks,
             nics,
             seed: false,
+            change: None,
         };
         let configuration = request.configuration.clone();
         record.seed = seeding::wanted(&template, &record, &configuration);

@@ -23,6 +23,7 @@ mod define;
 mod devices;
 mod execute;
 mod guest;
+mod hotplug;
 mod name;
 mod nodes;
 mod operations;
@@ -40,8 +41,9 @@ mod view;
 mod volumes;
 mod work;
 
-pub use devices::{DiskName, DiskRecord, NicRecord, NotADiskName, VolumeRecipe};
+pub use devices::{DeviceKey, DiskName, DiskRecord, NicRecord, NotADiskName, VolumeRecipe};
 pub use guest::Guest;
+pub use hotplug::{DetachRequest, LETS_GO};
 pub use operations::{Accepted, Guests, SHUTDOWN, Setup};
 pub use record::{GuestRecord, Records};
 pub use request::{CreateRequest, DiskRequest, NicRequest, PolicyChange, WaitRequest};

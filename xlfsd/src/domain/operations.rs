@@ -265,7 +265,7 @@ impl Guests {
     }
 
     /// The guest of that name; domains that others made are refused.
-    async fn unless_unmanaged(&self, name: &str) -> Result<Arc<Guest>, Problem> {
+    pub(super) async fn unless_unmanaged(&self, name: &str) -> Result<Arc<Guest>, Problem> {
         match self.shared.table.get(name) {
             Ok(guest) => Ok(guest),
             Err(problem) => match self.unmanaged(name).await {

@@ -67,10 +67,10 @@ impl Guests {
         }
     }
 
-    /// Goes on with a deletion that could not be finished, once xenstored
-    /// answers again.
+    /// Goes on with a deletion, or with taking a device away, that could not be
+    /// finished, once xenstored answers again.
     async fn delete_again(&self, host: &Arc<Host>, guest: &Arc<Guest>) {
-        let unfinished = guest.record().work == Some(Work::Delete)
+        let unfinished = matches!(guest.record().work, Some(Work::Delete | Work::Detach))
             && guest.current().is_none()
             && !guest.is_forgotten();
         if unfinished

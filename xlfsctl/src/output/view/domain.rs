@@ -231,5 +231,7 @@ pub(crate) fn operation_word(operation: Operation) -> &'static str {
         Operation::Destroy => "destroy",
         Operation::Delete => "delete",
         Operation::Console => "console",
+        Operation::Attach => "attach",
+        Operation::Detach => "detach",
     }
 }
