@@ -1,6 +1,7 @@
 //! The commands, a file for each: its arguments, and what it does with them.
 
 mod change;
+pub(crate) mod clone;
 pub(crate) mod console;
 pub(crate) mod create;
 pub(crate) mod device;
@@ -15,6 +16,7 @@ pub(crate) mod man;
 pub(crate) mod network;
 pub(crate) mod pool;
 pub(crate) mod show;
+pub(crate) mod snapshot;
 pub(crate) mod task;
 pub(crate) mod template;
 pub(crate) mod volume;
@@ -73,6 +75,7 @@ async fn dispatch(cli: Cli) -> Result<Exit, Failure> {
     match cli.command {
         Command::Create(args) => args.run(session).await,
         Command::Import(args) => args.run(session).await,
+        Command::Clone(args) => args.run(session).await,
         Command::Start(args) => args.run(session).await,
         Command::Shutdown(args) => args.run(session).await,
         Command::Reboot(args) => args.run(session).await,
@@ -90,6 +93,7 @@ async fn dispatch(cli: Cli) -> Result<Exit, Failure> {
         Command::Nic(args) => args.run(session).await,
         Command::Template(args) => args.run(session).await,
         Command::Image(args) => args.run(session).await,
+        Command::Snapshot(args) => args.run(session).await,
         Command::Volume(args) => args.run(session).await,
         Command::Pool(args) => args.run(session).await,
         Command::Network(args) => args.run(session).await,

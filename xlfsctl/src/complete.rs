@@ -8,8 +8,8 @@ mod bash;
 mod names;
 
 pub(crate) use names::{
-    free_volumes, guests, guests_for, images, pools, running_tasks, settings, tasks, templates,
-    volumes,
+    free_volumes, guests, guests_for, images, pools, running_tasks, settings, snapshots, tasks,
+    templates, volumes,
 };
 
 use std::ffi::OsString;
@@ -182,6 +182,12 @@ fn remember(words: &[OsString]) {
 /// The value that the line gives to an option, in any of its spellings.
 fn given(long: &str, short: Option<&str>) -> Option<String> {
     value_of(LINE.get()?, long, short)
+}
+
+/// The word before the one that is being typed.
+fn before_last() -> Option<String> {
+    let words = LINE.get()?;
+    words.len().checked_sub(2).and_then(|at| words.get(at)).cloned()
 }
 
 fn value_of(words: &[String], long: &str, short: Option<&str>) -> Option<String> {

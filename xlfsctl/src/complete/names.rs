@@ -5,16 +5,17 @@ use std::time::Duration;
 
 use clap_complete::engine::{ArgValueCandidates, ArgValueCompleter, CompletionCandidate};
 use xlfs_proto::v1::{
-    Domain, GetTemplateRequest, ListDomainsRequest, ListImagesRequest, ListPoolsRequest,
-    ListTasksRequest, ListTemplatesRequest, ListVolumesRequest, Operation, ParameterType,
-    TemplateParameter, Volume,
+    Domain, GetDomainRequest, GetTemplateRequest, ListDomainsRequest, ListImagesRequest,
+    ListPoolsRequest, ListTasksRequest, ListTemplatesRequest, ListVolumesRequest, Operation,
+    ParameterType, Snapshot, TemplateParameter, Volume,
 };
 
-use super::given;
+use super::{before_last, given};
 use crate::client::Daemon;
 use crate::commands::image::size;
 use crate::errors::Failure;
 use crate::output::text::plain;
+use crate::output::time;
 use crate::output::view::domain::state_word;
 use crate::output::view::image::kind_word;
 use crate::words;
@@ -74,6 +75,20 @@ pub(crate) fn images() -> ArgValueCandidates {
             }
         }
         found
+    })
+}
+
+/// The snapshots of the guest that stands on the line before them.
+pub(crate) fn snapshots() -> ArgValueCandidates {
+    ArgValueCandidates::new(|| {
+        let Some(name) = before_last() else { return Vec::new() };
+        let reply = ask(async |daemon: Daemon| {
+            Ok(daemon.domains().get_domain(GetDomainRequest { name }).await?.into_inner())
+        });
+        let snapshots = reply.map(|domain| domain.snapshots).unwrap_or_default();
+        let about = |one: &Snapshot| one.created.as_ref().and_then(time::for_people);
+        let found = snapshots.iter();
+        found.filter_map(|one| candidate(&one.name, &about(one).unwrap_or_default())).collect()
     })
 }
 

@@ -5,8 +5,10 @@ use std::sync::{Arc, Weak};
 use uuid::Uuid;
 use xlfs_xen::loopdev::Access;
 
+use super::devices::Device;
 use super::guest::Guest;
 use super::operations::{Guests, Shared, Turn, take_turn};
+use super::record::access;
 use crate::problem::Problem;
 use crate::storage::{Holder, VolumeUse, VolumeUsers};
 
@@ -73,14 +75,42 @@ impl VolumeUsers for Users {
         let records = shared.table.all().into_iter().map(|guest| guest.record());
         let of = |record: super::GuestRecord| {
             let guest = Holder { uuid: record.uuid, name: record.name.clone() };
-            let of_it = record.disks.into_iter().filter(|disk| disk.volume.uuid == volume);
-            let uses = of_it.map(move |disk| VolumeUse {
-                guest: guest.clone(),
-                disk: disk.name.to_string(),
-                access: if disk.read_only { Access::ReadOnly } else { Access::ReadWrite },
-                snapshot: None,
+            let coming = record.change.iter().filter_map(|change| match &change.device {
+                Device::Disk(disk) if !record.disks.iter().any(|d| d.name == disk.name) => {
+                    Some(disk)
+                }
+                _ => None,
             });
-            uses.collect::<Vec<_>>()
+            let disks = record.disks.iter().chain(coming);
+            let of_it = disks.filter(|disk| disk.volume.uuid == volume);
+            let mut uses: Vec<_> = of_it
+                .map(|disk| VolumeUse {
+                    guest: guest.clone(),
+                    disk: disk.name.to_string(),
+                    access: access(disk),
+                    snapshot: None,
+                })
+                .collect();
+            for restored in &record.restoring {
+                let other = uses.is_empty()
+                    && (restored.volume.uuid == volume || restored.replaces == volume);
+                uses.extend(other.then(|| VolumeUse {
+                    guest: guest.clone(),
+                    disk: restored.name.to_string(),
+                    access: Access::ReadWrite,
+                    snapshot: None,
+                }));
+            }
+            for snapshot in &record.snapshots {
+                let of_it = snapshot.disks.iter().filter(|disk| disk.volume.uuid == volume);
+                uses.extend(of_it.map(|disk| VolumeUse {
+                    guest: guest.clone(),
+                    disk: disk.name.to_string(),
+                    access: Access::ReadOnly,
+                    snapshot: Some(snapshot.name.clone()),
+                }));
+            }
+            uses
         };
         records.flat_map(of).collect()
     }

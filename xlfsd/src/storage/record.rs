@@ -15,7 +15,7 @@ use crate::toml_file::{self, TomlFileError};
 
 /// Most characters of a name: a guest's, what the volume is in it, and the
 /// snapshot that it is of.
-const MAX_NAME: usize = 120;
+const MAX_NAME: usize = 160;
 /// Stands in the names of volumes that xlfsd makes of others, such as
 /// `web-xvda@before`: users cannot choose such names, so theirs are never taken.
 pub const SNAPSHOT_MARK: char = '@';
@@ -97,7 +97,7 @@ pub(super) fn check_name(name: &str) -> Result<(), Problem> {
     let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b"-.@".contains(&b);
     let end = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
     let wrong = if name.len() > MAX_NAME {
-        "must have at most 120 characters"
+        "must have at most 160 characters"
     } else if !name.bytes().all(plain) || !name.starts_with(end) || !name.ends_with(end) {
         "must consist of a-z, 0-9 and inner '-' and '.'"
     } else if name.parse::<Uuid>().is_ok() {
@@ -237,7 +237,7 @@ mod tests {
             assert!(check_name(good).is_ok(), "{good}");
         }
         let uuid = Uuid::new_v4().to_string();
-        let long = "a".repeat(121);
+        let long = "a".repeat(161);
         for bad in ["", ".", "-a", "a-", "a.", "../x", "a b", "Web", "ä", &uuid, &long] {
             assert!(check_name(bad).is_err(), "{bad}");
         }

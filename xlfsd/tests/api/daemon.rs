@@ -105,8 +105,14 @@ impl Daemon {
 
     /// The same guests and volumes, as a new daemon finds them.
     pub(crate) async fn again(self) -> Self {
+        self.again_after(|| {}).await
+    }
+
+    /// The same, after something was done to its files.
+    pub(crate) async fn again_after(self, change: impl FnOnce()) -> Self {
         let machine = self.machine.clone();
         let (dir, config) = self.stop().await;
+        change();
         let base = Arc::new(Base::open(&config).unwrap());
         Self::serve(dir, config, base, None, machine)
     }

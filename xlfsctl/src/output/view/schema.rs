@@ -11,7 +11,7 @@ use serde::Serialize;
 use serde_json::Value;
 use xlfs_proto::v1;
 
-use super::domain::{DomainView, DomainsView};
+use super::domain::{DomainView, DomainsView, SnapshotView, SnapshotsView};
 use super::event::EventView;
 use super::host::{HostView, HypervisorLogView};
 use super::image::{DeletedView, ImageView, ImagesView, ImportView};
@@ -79,6 +79,13 @@ fn domain() -> v1::Domain {
             rate: text(),
             anti_spoofing: true,
         }],
+        snapshots: vec![v1::Snapshot {
+            name: text(),
+            created: MOMENT,
+            paused: true,
+            disks: vec![v1::SnapshotDisk { name: text(), volume: text(), size_bytes: 1 }],
+            problem: text(),
+        }],
         console: Some(v1::ConsoleStats {
             bytes: 1,
             dropped: 1,
@@ -87,6 +94,10 @@ fn domain() -> v1::Domain {
             protocol_errors: 1,
         }),
     }
+}
+
+fn snapshots() -> Vec<SnapshotView> {
+    domain().snapshots.iter().map(SnapshotView::from).collect()
 }
 
 fn task() -> v1::Task {
@@ -333,6 +344,7 @@ fn samples() -> BTreeMap<&'static str, Vec<Value>> {
         ("image", vec![json(&image())]),
         ("import", vec![json(&import)]),
         ("imported", imported().iter().map(json).collect()),
+        ("snapshots", vec![json(&SnapshotsView { snapshots: snapshots() })]),
         ("volumes", vec![json(&VolumesView { volumes: vec![(&volume()).into()] })]),
         ("volume", vec![json(&VolumeView::from(&volume()))]),
         ("pools", vec![json(&PoolsView { pools: vec![PoolView::from(&pool())] })]),

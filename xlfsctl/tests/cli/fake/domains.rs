@@ -6,7 +6,7 @@ use prost_types::{Duration, Timestamp};
 use tonic::{Request, Response, Status, async_trait};
 use xlfs_proto::v1::domain_service_server::DomainService;
 use xlfs_proto::v1::{
-    ConsoleStats, CreateDomainRequest, DeleteDomainRequest, DestroyDomainRequest, Domain,
+    self, ConsoleStats, CreateDomainRequest, DeleteDomainRequest, DestroyDomainRequest, Domain,
     DomainState, EndAction, EndPolicy, GetDomainRequest, ListDomainsRequest, ListDomainsResponse,
     Operation, OperationReply, OperationStatus, PauseDomainRequest, RebootDomainRequest,
     ShutdownDomainRequest, StartDomainRequest, UnpauseDomainRequest, WaitDomainRequest,
@@ -57,6 +57,7 @@ pub(crate) fn domain(name: &str, state: DomainState) -> Domain {
         task_id: String::new(),
         disks: Vec::new(),
         nics: Vec::new(),
+        snapshots: Vec::new(),
         problems: Vec::new(),
         console: Some(ConsoleStats {
             bytes: 48_213,
@@ -168,6 +169,70 @@ impl DomainService for Stage {
     async fn delete_domain(
         &self,
         request: Request<DeleteDomainRequest>,
+    ) -> Result<Response<OperationReply>, Status> {
+        let request = request.into_inner();
+        self.change(&request.name, &request)
+    }
+
+    async fn attach_disk(
+        &self,
+        request: Request<v1::AttachDiskRequest>,
+    ) -> Result<Response<OperationReply>, Status> {
+        let request = request.into_inner();
+        self.change(&request.name, &request)
+    }
+
+    async fn detach_disk(
+        &self,
+        request: Request<v1::DetachDiskRequest>,
+    ) -> Result<Response<OperationReply>, Status> {
+        let request = request.into_inner();
+        self.change(&request.name, &request)
+    }
+
+    async fn attach_nic(
+        &self,
+        request: Request<v1::AttachNicRequest>,
+    ) -> Result<Response<OperationReply>, Status> {
+        let request = request.into_inner();
+        self.change(&request.name, &request)
+    }
+
+    async fn detach_nic(
+        &self,
+        request: Request<v1::DetachNicRequest>,
+    ) -> Result<Response<OperationReply>, Status> {
+        let request = request.into_inner();
+        self.change(&request.name, &request)
+    }
+
+    async fn create_snapshot(
+        &self,
+        request: Request<v1::CreateSnapshotRequest>,
+    ) -> Result<Response<OperationReply>, Status> {
+        let request = request.into_inner();
+        self.change(&request.name, &request)
+    }
+
+    async fn restore_snapshot(
+        &self,
+        request: Request<v1::RestoreSnapshotRequest>,
+    ) -> Result<Response<OperationReply>, Status> {
+        let request = request.into_inner();
+        self.change(&request.name, &request)
+    }
+
+    async fn delete_snapshot(
+        &self,
+        request: Request<v1::DeleteSnapshotRequest>,
+    ) -> Result<Response<OperationReply>, Status> {
+        let request = request.into_inner();
+        self.change(&request.name, &request)
+    }
+
+    async fn clone_domain(
+        &self,
+        request: Request<v1::CloneDomainRequest>,
     ) -> Result<Response<OperationReply>, Status> {
         let request = request.into_inner();
         self.change(&request.name, &request)

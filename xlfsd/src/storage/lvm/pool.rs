@@ -2,8 +2,9 @@
 
 use std::fs::File;
 
+use nix::errno::Errno;
 use uuid::Uuid;
-use xlfs_xen::block::BlockNode;
+use xlfs_xen::block::{self, BlockNode};
 
 use super::report::Lv;
 use super::{LvmPool, UNFINISHED_PREFIX, flush, tag_zero_from, volume_name, zero_from};
@@ -63,6 +64,14 @@ impl Pool for LvmPool {
             return Ok(origin.lv_size);
         }
         let source = self.open_node(&origin.lv_name, false)?;
+        // A back end writes past Dom0's page cache, which may be older.
+        match block::drop_cache(&source) {
+            Ok(()) | Err(Errno::ENOTTY) => {}
+            Err(errno) => {
+                let error = CopyError::Read { at: 0, source: errno.into() };
+                return Err(self.trouble().copy("read a logical volume", &error));
+            }
+        }
         self.create(to, origin.lv_size, Some(&source), watch)
     }
 

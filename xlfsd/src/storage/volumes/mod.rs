@@ -21,6 +21,7 @@ use std::time::SystemTime;
 
 use parking_lot::Mutex;
 use uuid::Uuid;
+use xlfs_xen::block;
 use xlfs_xen::loopdev::Access;
 
 use super::claims::{Claim, Claims, Holder};
@@ -34,6 +35,9 @@ use crate::durable::FileError;
 use crate::image::Digest;
 use crate::problem::{Problem, ProblemKind};
 use crate::suggest::did_you_mean;
+
+/// Most characters of a name that a user chooses.
+const MAX_CHOSEN: usize = 120;
 
 /// A volume to be made.
 #[derive(Debug, Clone)]
@@ -95,11 +99,12 @@ impl Volumes {
 
     /// Whether a volume can be made under this name, which a user chose.
     pub fn check_new(&self, name: &str) -> Result<(), Problem> {
-        if name.contains(SNAPSHOT_MARK) {
+        // The rest is for the names of what is made of it.
+        if name.contains(SNAPSHOT_MARK) || name.len() > MAX_CHOSEN {
             return Err(Problem::invalid_field(
                 "BAD_NAME",
                 "name",
-                "must consist of a-z, 0-9 and inner '-' and '.'",
+                "must have at most 120 of a-z, 0-9 and inner '-' and '.'",
             )
             .hint("Examples: web-root, db-1.swap"));
         }
@@ -147,12 +152,18 @@ impl Volumes {
             if source.pool == record.pool {
                 return pool.duplicate(from, record.uuid, watch);
             }
-            let path = match self.pools.get(&source.pool)?.device(from)? {
-                VolumeDevice::File(path) => path,
-                VolumeDevice::Block(node) => node.path,
+            let (path, is_block) = match self.pools.get(&source.pool)?.device(from)? {
+                VolumeDevice::File(path) => (path, false),
+                VolumeDevice::Block(node) => (node.path, true),
             };
             let file = File::open(&path).map_err(FileError::at("open", &path));
             let file = file.map_err(|error| unreadable(&source, &error))?;
+            if is_block {
+                // A back end writes past Dom0's page cache, which may be older.
+                block::drop_cache(&file)
+                    .map_err(|errno| FileError::at("read anew", &path)(errno.into()))
+                    .map_err(|error| unreadable(&source, &error))?;
+            }
             pool.create(record.uuid, record.size, Some(&file), watch)
         })
     }
