@@ -83,7 +83,7 @@ fn overview(main: &Command) -> String {
             }
         }
     }
-    out.push_str(&hanging("  And about   ", &nouns.join(", "), DEFAULT_WIDTH));
+    out.push_str(&hanging("  And about   ", &nouns.join(", "), DEFAULT_WIDTH - 1));
     out.push_str(&format!("  Also        {}\n", shell.join(", ")));
     out + "More: xlfsctl --help, xlfsctl COMMAND --help\n"
 }

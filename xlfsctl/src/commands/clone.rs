@@ -13,7 +13,7 @@ use crate::errors::Failure;
 use crate::exit::Exit;
 use crate::words::{Setting, memory_mib, setting};
 
-/// Make a guest like a stopped or paused one, with copies of its disks.
+/// Make a copy of a stopped or paused guest, disks and all.
 ///
 /// It has a name, a UUID and MAC addresses of its own, and is not started unless
 /// asked for. What is not given is as the other guest has it: memory, parameters

@@ -1,7 +1,8 @@
 //! `volume`, `pool`, `network`: tables that fit, documents, and what is sent.
 
-use xlfs_proto::v1::{OperationReply, Task, VolumeHolder};
+use xlfs_proto::v1::{DomainState, OperationReply, Snapshot, SnapshotDisk, Task, VolumeHolder};
 
+use crate::fake::domains::{MOMENT, domain};
 use crate::fake::tasks::success;
 use crate::fake::volumes::{network, pool, volume};
 use crate::fake::{World, refusal, serve};
@@ -96,6 +97,65 @@ async fn changes_send_what_was_asked_and_wait() {
     }
     let run = xlfsctl(&fake, &["volume", "create", "x"]).await.expect(2);
     assert!(run.err.contains("--size"), "{}", run.err);
+}
+
+fn with_snapshot() -> World {
+    let mut world = world();
+    let mut web = domain("web", DomainState::Stopped);
+    web.snapshots.push(Snapshot {
+        name: "before".to_owned(),
+        created: Some(MOMENT),
+        paused: true,
+        disks: vec![SnapshotDisk {
+            name: "xvda".to_owned(),
+            volume: "web-xvda@before".to_owned(),
+            size_bytes: 10 << 30,
+        }],
+        problem: String::new(),
+    });
+    world.domains = vec![web];
+    world
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn snapshots_are_listed_and_shown_with_their_guest() {
+    let fake = serve(with_snapshot());
+    let list = xlfsctl(&fake, &["snapshot", "list", "web"]).await.expect(0);
+    let line = list.out.lines().nth(1).unwrap_or_default();
+    assert_eq!(line, "before  2026-11-22 05:18:00 UTC  paused     10.0 GiB  xvda");
+    let json = xlfsctl(&fake, &["snapshot", "list", "web", "-o", "json"]).await.expect(0).json();
+    assert_eq!(json["snapshots"][0]["guest_was"], "paused");
+    assert_eq!(json["snapshots"][0]["disks"][0]["volume"], "web-xvda@before");
+    let show = xlfsctl(&fake, &["show", "web"]).await.expect(0);
+    assert!(show.out.contains("before: 2026-11-22 05:18:00 UTC, paused, xvda"), "{}", show.out);
+    let none = xlfsctl(&fake, &["snapshot", "list", "nobody"]).await.expect(3);
+    assert!(none.err.contains("cannot list the snapshots of guest"), "{}", none.err);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn snapshots_and_clones_send_what_was_asked() {
+    let mut world = with_snapshot();
+    with_task(&mut world, "web", "snapshot", "web");
+    let fake = serve(world);
+    xlfsctl(&fake, &["snapshot", "create", "web"]).await.expect(0);
+    xlfsctl(&fake, &["snapshot", "create", "web", "now"]).await.expect(0);
+    xlfsctl(&fake, &["snapshot", "restore", "web", "before"]).await.expect(0);
+    xlfsctl(&fake, &["snapshot", "delete", "web", "before", "--dry-run"]).await.expect(0);
+    let clone = ["clone", "web", "copy", "--ip", "10.0.0.4/24", "--set", "a=b", "--start"];
+    xlfsctl(&fake, &clone).await.expect(0);
+    let disk = ["create", "web", "-t", "lapp", "--disk", "xvdb,volume=data,ro"];
+    xlfsctl(&fake, &disk).await.expect(0);
+    let requests = fake.stage.world().requests.clone();
+    for (request, parts) in [
+        (&requests[0], ["CreateSnapshotRequest", "name: \"web\"", "snapshot: \"\""]),
+        (&requests[1], ["CreateSnapshotRequest", "snapshot: \"now\"", "dry_run: false"]),
+        (&requests[2], ["RestoreSnapshotRequest", "snapshot: \"before\"", "dry_run: false"]),
+        (&requests[3], ["DeleteSnapshotRequest", "snapshot: \"before\"", "dry_run: true"]),
+        (&requests[4], ["new_name: \"copy\"", "\"10.0.0.4/24\"", "start: true"]),
+        (&requests[5], ["volume: \"data\"", "read_only: true", "size_bytes: 0"]),
+    ] {
+        assert!(parts.iter().all(|part| request.contains(part)), "{request}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
