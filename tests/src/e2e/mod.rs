@@ -25,6 +25,7 @@ mod network;
 mod refusals;
 mod resources;
 mod services;
+mod snapshots;
 mod third_party;
 mod tiny_kernel;
 
@@ -171,6 +172,8 @@ pub const SCENARIOS: &[Scenario] = &[
     disks::NO_DISKS,
     hotplug::HOTPLUG,
     hotplug::BAD_HOTPLUG,
+    snapshots::SNAPSHOTS,
+    snapshots::KEPT,
     network::NETWORK,
     network::NO_NETWORK,
     third_party::SCENARIO,
