@@ -21,9 +21,11 @@ mod kernels;
 mod lifecycle;
 mod lifetime;
 mod network;
+mod pools;
 mod refusals;
 mod resources;
 mod services;
+mod spoofing;
 mod third_party;
 mod tiny_kernel;
 
@@ -170,8 +172,10 @@ pub const SCENARIOS: &[Scenario] = &[
     disks::NO_DISKS,
     network::NETWORK,
     network::NO_NETWORK,
+    spoofing::SCENARIO,
     third_party::SCENARIO,
     daemon::XENSTORED,
+    pools::SCENARIO,
     services::LAPP,
     services::DNS,
 ];

@@ -3,10 +3,11 @@
 
 use std::time::{Duration, Instant};
 
-use super::host::{Host, PATIENCE};
+use super::host::{Host, PATIENCE, Setup};
 use super::{Outcome, Scenario, check};
 use crate::images::{self, Kind};
 use crate::pieces::{self, Choice};
+use crate::qemu::Disk;
 
 /// For `lab e2e`.
 pub(super) const LAPP: Scenario =
@@ -25,7 +26,12 @@ pub(super) const DNS: Scenario =
 fn host_for(kind: Kind) -> Outcome<Host> {
     let pieces = pieces::gather(&Choice::from_env(), false)?;
     let image = images::root(&pieces.cache, kind)?;
-    let host = Host::boot_with(kind.name(), &[kind.name()], vec![image])?;
+    let host = Host::boot_with(Setup {
+        name: kind.name(),
+        templates: &[kind.name()],
+        disks: vec![Disk { path: image, read_only: true }],
+        ..Setup::default()
+    })?;
     host.import("/guest/vmlinuz", "kernel", "guest-kernel")?;
     host.import("/guest/initramfs-devices", "ramdisk", "guest-ramdisk")?;
     host.import("/dev/vdb", "disk", &format!("{}-root", kind.name()))?;
