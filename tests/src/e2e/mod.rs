@@ -11,6 +11,7 @@ pub mod keyboard;
 pub mod nothing_left;
 pub mod runner;
 
+mod asked;
 mod boot;
 mod consoles;
 mod crash;
@@ -178,4 +179,5 @@ pub const SCENARIOS: &[Scenario] = &[
     pools::SCENARIO,
     services::LAPP,
     services::DNS,
+    services::MAIL,
 ];

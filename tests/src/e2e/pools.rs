@@ -154,7 +154,8 @@ fn unchanged(host: &Host, before: &str) -> Outcome {
 
 /// All volumes there are, as LVM, device-mapper and the folders know them.
 fn inventory(host: &Host) -> Outcome<String> {
-    let look = "lvm lvs --noheadings --options lv_name,lv_size,lv_tags,lv_attr vg0 && ls /dev/mapper /dev/vg0 \
-                && ls -R /srv/small/volumes && lvm vgs --noheadings --options vg_free,lv_count vg0";
+    let look = "lvm lvs --noheadings --options lv_name,lv_size,lv_tags vg0 && \
+                lvm vgs --noheadings --options vg_free,lv_count vg0 && \
+                ls -R /dev/mapper /dev/vg0 /srv/small/volumes | grep -v -e '-tpool$' -e '^tp$'";
     Ok(host.dom0().sh(look)?.stdout)
 }
