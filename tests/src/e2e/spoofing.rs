@@ -37,12 +37,10 @@ fn spoofing(host: &Host) -> Outcome {
     host.in_guest("held", &silence(DOM0), "silence-8")?;
     host.in_guest("held", &silence(FREE), "silence-8")?;
     // The bridge has learnt where the one address is, and not the other.
-    let learnt = host.dom0().sh("brctl showmacs lan0")?.stdout;
-    check(
-        learnt.contains(other_lie) && !learnt.contains(lie),
-        format!("only {other_lie}"),
-        learnt,
-    )?;
+    let table = "od -An -v -tx1 /sys/class/net/lan0/brforward | tr -d ' \\n'";
+    let table = host.dom0().sh(table)?.stdout;
+    let learnt = |mac: &str| table.contains(&mac.replace(':', ""));
+    check(learnt(other_lie) && !learnt(lie), format!("{other_lie} and not {lie}"), &table)?;
     let own = host.show("held")?.nics.first().map(|nic| nic.mac.clone()).unwrap_or_default();
     forge(host, "held", &own)?;
     host.in_guest("held", &answers(DOM0), "answers-7")?;
