@@ -9,8 +9,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 use xlfs_proto::DEFAULT_SOCKET;
 
 use crate::commands::{
-    console, create, events, host, image, import, lifecycle, list, logs, man, show, task, template,
-    wait,
+    console, create, device, events, host, image, import, lifecycle, list, logs, man, show, task,
+    template, wait,
 };
 use crate::complete;
 use crate::exit::MEANINGS;
@@ -109,6 +109,10 @@ pub(crate) enum Command {
     Logs(logs::Logs),
     Events(events::Events),
     Wait(wait::Wait),
+    #[command(subcommand)]
+    Disk(device::Disk),
+    #[command(subcommand)]
+    Nic(device::Nic),
     #[command(subcommand)]
     Template(template::Template),
     #[command(subcommand)]

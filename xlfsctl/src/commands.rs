@@ -3,7 +3,9 @@
 mod change;
 pub(crate) mod console;
 pub(crate) mod create;
+pub(crate) mod device;
 pub(crate) mod events;
+mod health;
 pub(crate) mod host;
 pub(crate) mod image;
 pub(crate) mod import;
@@ -82,6 +84,8 @@ async fn dispatch(cli: Cli) -> Result<Exit, Failure> {
         Command::Logs(args) => args.run(session).await,
         Command::Events(args) => args.run(session).await,
         Command::Wait(args) => args.run(session).await,
+        Command::Disk(args) => args.run(session).await,
+        Command::Nic(args) => args.run(session).await,
         Command::Template(args) => args.run(session).await,
         Command::Image(args) => args.run(session).await,
         Command::Host(args) => args.run(session).await,

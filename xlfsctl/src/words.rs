@@ -112,6 +112,15 @@ pub(crate) fn nic(text: &str) -> Result<NicRequest, String> {
     Ok(nic)
 }
 
+/// The number of an interface, of its name inside the guest: `eth1`.
+pub(crate) fn interface(text: &str) -> Result<u32, String> {
+    let digits = text.strip_prefix("eth").unwrap_or(text);
+    match digits.parse::<u8>() {
+        Ok(index) if digits.bytes().all(|byte| byte.is_ascii_digit()) => Ok(index.into()),
+        _ => Err("an interface is eth0, eth1, ...".to_owned()),
+    }
+}
+
 /// A SHA-256 in hexadecimal, made lower-case.
 pub(crate) fn sha256(text: &str) -> Result<String, String> {
     let digest = text.trim().trim_start_matches("sha256:").to_ascii_lowercase();
@@ -124,6 +133,14 @@ pub(crate) fn sha256(text: &str) -> Result<String, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn interfaces() {
+        assert_eq!((interface("eth1"), interface("12")), (Ok(1), Ok(12)));
+        for bad in ["", "eth", "eth-1", "eth+1", "eth256", "vif1"] {
+            assert!(interface(bad).is_err(), "{bad}");
+        }
+    }
 
     #[test]
     fn nics() {

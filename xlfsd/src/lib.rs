@@ -11,6 +11,7 @@
 //! - `template`, `image`: what guests are made from; `value`: what users say
 //!   about one; `seed`: how that reaches the guest, on a small disk;
 //! - `console`: what guests print and who types;
+//! - `health`: whether the services of guests work;
 //! - `network`: bridges, and the guests' interfaces on them;
 //! - `problem`: the error type of all of these;
 //! - `config`: what the operator sets; `base` opens all of it in order.
@@ -24,6 +25,7 @@ pub mod console;
 pub mod domain;
 pub mod durable;
 pub mod event;
+pub mod health;
 pub mod host;
 pub mod image;
 pub mod network;

@@ -18,6 +18,7 @@ mod crash;
 mod daemon;
 mod destroy;
 mod disks;
+mod hotplug;
 mod kernels;
 mod lifecycle;
 mod lifetime;
@@ -171,6 +172,8 @@ pub const SCENARIOS: &[Scenario] = &[
     consoles::FLOOD,
     disks::DISKS,
     disks::NO_DISKS,
+    hotplug::HOTPLUG,
+    hotplug::BAD_HOTPLUG,
     network::NETWORK,
     network::NO_NETWORK,
     spoofing::SCENARIO,

@@ -8,6 +8,7 @@
 
 pub(crate) mod domain;
 pub(crate) mod event;
+pub(crate) mod health;
 pub(crate) mod host;
 pub(crate) mod image;
 pub(crate) mod imported;

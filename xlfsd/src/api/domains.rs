@@ -6,15 +6,16 @@ use std::time::Duration;
 use tonic::{Request, Response, Status};
 use xlfs_proto::v1::domain_service_server::DomainService;
 use xlfs_proto::v1::{
-    self as pb, CreateDomainRequest, DeleteDomainRequest, DestroyDomainRequest, Domain,
-    DomainState, EndAction, GetDomainRequest, ListDomainsRequest, ListDomainsResponse,
-    OperationReply, PauseDomainRequest, RebootDomainRequest, ShutdownDomainRequest,
-    StartDomainRequest, UnpauseDomainRequest, WaitDomainRequest,
+    self as pb, AttachDiskRequest, AttachNicRequest, CreateDomainRequest, DeleteDomainRequest,
+    DestroyDomainRequest, DetachDiskRequest, DetachNicRequest, Domain, DomainState, EndAction,
+    GetDomainRequest, HealthState, ListDomainsRequest, ListDomainsResponse, OperationReply,
+    PauseDomainRequest, RebootDomainRequest, ShutdownDomainRequest, StartDomainRequest,
+    UnpauseDomainRequest, WaitDomainRequest,
 };
 
 use crate::domain::{
-    Accepted, CreateRequest, DiskName, DiskRequest, Guests, NicRequest, PolicyChange, SHUTDOWN,
-    WaitRequest,
+    Accepted, CreateRequest, DetachRequest, DeviceKey, DiskName, DiskRequest, Guests, LETS_GO,
+    NicRequest, PolicyChange, SHUTDOWN, WaitRequest,
 };
 use crate::problem::Problem;
 use crate::seed::Settings;
@@ -71,11 +72,7 @@ fn action(number: i32) -> Result<Option<template::EndAction>, Problem> {
 /// What is empty or 0 is not asked for.
 fn disk(disk: pb::DiskRequest) -> Result<DiskRequest, Problem> {
     let filled = |text: String| (!text.is_empty()).then_some(text);
-    let name = filled(disk.name).map(|name| name.parse::<DiskName>()).transpose();
-    let name = name.map_err(|error| {
-        Problem::invalid_field("BAD_DISK_NAME", "disks.name", &error.to_string())
-            .hint("Disks are named as the guest's kernel names them.")
-    })?;
+    let name = filled(disk.name).map(|name| disk_name("disks.name", &name)).transpose()?;
     Ok(DiskRequest {
         name,
         size: (disk.size_bytes > 0).then_some(disk.size_bytes),
@@ -84,6 +81,13 @@ fn disk(disk: pb::DiskRequest) -> Result<DiskRequest, Problem> {
         read_only: disk.read_only,
         keep: disk.keep,
         swap: false,
+    })
+}
+
+fn disk_name(field: &str, name: &str) -> Result<DiskName, Problem> {
+    name.parse::<DiskName>().map_err(|error| {
+        Problem::invalid_field("BAD_DISK_NAME", field, &error.to_string())
+            .hint("Disks are named as the guest's kernel names them.")
     })
 }
 
@@ -247,22 +251,74 @@ impl DomainService for Domains {
         Ok(reply(self.guests.delete(&name, force, dry_run).await?, dry_run))
     }
 
+    async fn attach_disk(
+        &self,
+        request: Request<AttachDiskRequest>,
+    ) -> Result<Response<OperationReply>, Status> {
+        let AttachDiskRequest { name, disk: asked, dry_run } = request.into_inner();
+        let asked = disk(asked.unwrap_or_default())?;
+        Ok(reply(self.guests.attach_disk(&name, asked, dry_run).await?, dry_run))
+    }
+
+    async fn detach_disk(
+        &self,
+        request: Request<DetachDiskRequest>,
+    ) -> Result<Response<OperationReply>, Status> {
+        let DetachDiskRequest { name, disk, remove_volume, force, timeout: given, dry_run } =
+            request.into_inner();
+        let asked = DetachRequest {
+            key: DeviceKey::Disk(disk_name("disk", &disk)?),
+            remove_volume,
+            force,
+            timeout: timeout(given)?.unwrap_or(LETS_GO),
+        };
+        Ok(reply(self.guests.detach(&name, asked, dry_run).await?, dry_run))
+    }
+
+    async fn attach_nic(
+        &self,
+        request: Request<AttachNicRequest>,
+    ) -> Result<Response<OperationReply>, Status> {
+        let AttachNicRequest { name, nic: asked, dry_run } = request.into_inner();
+        let asked = nic(asked.unwrap_or_default())?;
+        Ok(reply(self.guests.attach_nic(&name, asked, dry_run).await?, dry_run))
+    }
+
+    async fn detach_nic(
+        &self,
+        request: Request<DetachNicRequest>,
+    ) -> Result<Response<OperationReply>, Status> {
+        let DetachNicRequest { name, index, force, timeout: given, dry_run } = request.into_inner();
+        let index = u8::try_from(index).map_err(|_| {
+            Problem::invalid_field("BAD_INTERFACE", "index", "a guest has at most 16 interfaces")
+        })?;
+        let asked = DetachRequest {
+            key: DeviceKey::Nic(index),
+            remove_volume: false,
+            force,
+            timeout: timeout(given)?.unwrap_or(LETS_GO),
+        };
+        Ok(reply(self.guests.detach(&name, asked, dry_run).await?, dry_run))
+    }
+
     async fn wait_domain(
         &self,
         request: Request<WaitDomainRequest>,
     ) -> Result<Response<Domain>, Status> {
         let request = request.into_inner();
         let states: Vec<DomainState> = request.states().collect();
-        if states.is_empty() && request.console_contains.is_empty() {
+        let health: Vec<HealthState> = request.health().collect();
+        if states.is_empty() && health.is_empty() && request.console_contains.is_empty() {
             let problem = Problem::invalid_field(
                 "NOTHING_TO_WAIT_FOR",
                 "states",
-                "name a state or a text on the console",
+                "name a state, a health or a text on the console",
             );
             return Err(problem.into());
         }
         let wait = WaitRequest {
             states,
+            health,
             timeout: timeout(request.timeout)?,
             console_contains: request.console_contains.into_bytes(),
             name: request.name,

@@ -17,7 +17,7 @@ use super::seeding;
 use crate::image::ImageHold;
 use crate::network::Net;
 use crate::problem::{FieldProblem, Problem};
-use crate::template::{GuestFacts, Template};
+use crate::template::{GuestFacts, HealthCheck, Template};
 
 impl Guests {
     /// Makes a guest and starts it unless told not to.
@@ -82,17 +82,26 @@ impl Guests {
             ));
         }
         let wanted = disks_of(&template, memory_mib, &request.disks, &mut wrong);
-        let (disks, disk_images) =
-            devices::disks(&request.name, &wanted, self.images(), &*self.shared.disks, &mut wrong)?;
+        let (disks, disk_images) = devices::disks(
+            &request.name,
+            (&wanted, &[]),
+            self.images(),
+            &*self.shared.disks,
+            &mut wrong,
+        )?;
         let defaults = template.network.as_ref().map(|n| n.networks.clone()).unwrap_or_default();
         let nics = devices::nics(
             (uuid, &request.name),
-            &nics_of(&template, &request.nics),
+            (&nics_of(&template, &request.nics), &[]),
             &defaults,
             &self.shared.net.networks,
             &self.shared.net.macs,
             &mut wrong,
         )?;
+        let health = match &parameters {
+            Some(parameters) => health_of(&template, &parameters.values, &facts, &mut wrong),
+            None => Vec::new(),
+        };
         let Some(parameters) = parameters.filter(|_| wrong.is_empty()) else {
             let many = if wrong.len() == 1 { "one field is" } else { "some fields are" };
             let first = wrong.first().map(|f| format!("{}: {}", f.field, f.description));
@@ -143,7 +152,9 @@ impl Guests {
             last_end: None,
             disks,
             nics,
+            health,
             seed: false,
+            change: None,
         };
         let configuration = request.configuration.clone();
         record.seed = seeding::wanted(&template, &record, &configuration);
@@ -232,6 +243,26 @@ fn disks_of(
     let own: Vec<DiskRequest> = asked.iter().filter(|disk| !known(disk)).cloned().collect();
     wanted.extend(own);
     wanted
+}
+
+/// The template's checks with the guest's values put in.
+fn health_of(
+    template: &Template,
+    values: &BTreeMap<String, String>,
+    facts: &GuestFacts<'_>,
+    wrong: &mut Vec<FieldProblem>,
+) -> Vec<HealthCheck> {
+    let mut checks = Vec::new();
+    for (check, number) in template.health.iter().zip(1..) {
+        match check.fill(values, facts) {
+            Ok(check) => checks.push(check),
+            Err(error) => {
+                let text = format!("the template's health check {number} fails with them: {error}");
+                wrong.push(FieldProblem::new("parameters", text));
+            }
+        }
+    }
+    checks
 }
 
 /// As many interfaces as were asked for, or as the template says.

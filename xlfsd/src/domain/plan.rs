@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use xlfs_xen::hypercall::DomainInfo;
 
+use super::devices::Device;
 use super::record::GuestRecord;
 use super::steps::{Ask, Step};
 
@@ -24,10 +25,30 @@ pub(super) enum Goal {
     Restarted,
     /// The guest is forgotten, with its domain.
     Forgotten,
+    /// The guest has one more device.
+    Attached(DeviceKind),
+    /// It has one less.
+    Detached { kind: DeviceKind, timeout: Duration, force: bool, remove_volume: bool },
     /// The vCPUs stand still.
     Paused,
     /// The vCPUs run.
     Unpaused,
+}
+
+/// What comes or goes; which one it is stands in the record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum DeviceKind {
+    Disk,
+    Nic,
+}
+
+impl DeviceKind {
+    pub(super) fn of(device: &Device) -> Self {
+        match device {
+            Device::Disk(_) => Self::Disk,
+            Device::Nic(_) => Self::Nic,
+        }
+    }
 }
 
 /// What there is.
@@ -107,10 +128,39 @@ pub(super) fn plan(world: World, goal: Goal) -> Vec<Step> {
             }
             steps.push(Step::Forget);
         }
+        Goal::Attached(kind) => attach(&mut steps, world, kind),
+        Goal::Detached { kind, timeout, force, remove_volume } => {
+            if world.domain {
+                if !force && !world.ended {
+                    steps.push(Step::CloseDevice { timeout });
+                }
+                steps.push(Step::WithdrawDevice);
+            }
+            steps.extend([Step::ReleaseDevice, Step::UnlistDevice]);
+            if kind == DeviceKind::Disk {
+                steps.push(if remove_volume { Step::RemoveVolume } else { Step::KeepVolume });
+            }
+        }
         Goal::Paused => steps.push(Step::Pause),
         Goal::Unpaused => steps.push(Step::Unpause),
     }
     steps
+}
+
+/// The record lists the device last: what is not listed is taken away again by
+/// whoever finds the guest after a crash of the daemon.
+fn attach(steps: &mut Vec<Step>, world: World, kind: DeviceKind) {
+    if kind == DeviceKind::Disk {
+        steps.push(Step::MakeVolume);
+    }
+    if world.domain {
+        steps.extend([Step::PrepareDevice, Step::PublishDevice]);
+        if kind == DeviceKind::Nic {
+            steps.push(Step::ConnectNic);
+        }
+        steps.push(Step::AwaitDevice);
+    }
+    steps.push(Step::ListDevice);
 }
 
 fn build(steps: &mut Vec<Step>, world: World, paused: bool) {
@@ -236,6 +286,30 @@ mod tests {
         assert!(at("disconnect-nics") < at("destroy-domain"));
         assert!(at("withdraw-nodes") < at("remove-volumes"));
         assert!(at("remove-volumes") < at("forget-guest"));
+    }
+
+    #[test]
+    fn a_device_comes_and_goes_in_order() {
+        assert_eq!(
+            names(RUNS, Goal::Attached(DeviceKind::Disk)),
+            ["make-volume", "prepare-device", "publish-device", "await-device", "list-device"]
+        );
+        assert_eq!(names(NONE, Goal::Attached(DeviceKind::Disk)), ["make-volume", "list-device"]);
+        let nic = names(RUNS, Goal::Attached(DeviceKind::Nic));
+        let at = |name| nic.iter().position(|s| *s == name).unwrap();
+        // The firewall holds the guest before the interface is there.
+        assert!(at("prepare-device") < at("publish-device"));
+        assert!(at("publish-device") < at("connect-nic"));
+        let gone = |world, force, remove_volume| {
+            let kind = DeviceKind::Disk;
+            names(world, Goal::Detached { kind, timeout: TIMEOUT, force, remove_volume })
+        };
+        assert_eq!(
+            gone(RUNS, false, false),
+            ["close-device", "withdraw-device", "release-device", "unlist-device", "keep-volume"]
+        );
+        assert!(!gone(RUNS, true, true).contains(&"close-device"));
+        assert_eq!(gone(NONE, false, true), ["release-device", "unlist-device", "remove-volume"]);
     }
 
     /// Plans are the same for the same input, and no step comes twice.

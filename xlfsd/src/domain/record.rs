@@ -9,14 +9,14 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 use xlfs_xen::loopdev::Access;
 
-use super::devices::{DiskRecord, NicRecord};
+use super::devices::{Device, DeviceChange, DeviceKey, DiskRecord, NicRecord};
 use crate::durable::{self, FileError, UNFINISHED};
 use crate::event::EventBus;
 use crate::host::{DiskSource, DiskUse};
 use crate::image::Digest;
 use crate::quarantine::quarantine;
 use crate::storage::Holder;
-use crate::template::EndPolicy;
+use crate::template::{EndPolicy, HealthCheck};
 use crate::toml_file::{self, TomlFileError};
 
 /// An operation that a guest is in the middle of.
@@ -29,6 +29,10 @@ pub enum Work {
     Reboot,
     Restart,
     Destroy,
+    /// Giving a device to it; see `change`.
+    Attach,
+    /// Taking one from it.
+    Detach,
     /// Removing the domain of a guest that ended by itself.
     Cleanup,
     Delete,
@@ -79,9 +83,15 @@ pub struct GuestRecord {
     pub disks: Vec<DiskRecord>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub nics: Vec<NicRecord>,
+    /// Its template's, with its parameters put in.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub health: Vec<HealthCheck>,
     /// It has a configuration disk.
     #[serde(default)]
     pub seed: bool,
+    /// The device that is being attached or detached.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub change: Option<DeviceChange>,
 }
 
 impl GuestRecord {
@@ -116,9 +126,50 @@ impl GuestRecord {
     /// Whether it would miss an image. A disk's is copied when the guest is made.
     pub fn uses(&self, image: &Digest) -> bool {
         let copying = self.work == Some(Work::Create);
+        let coming = self.change.as_ref().is_some_and(|change| {
+            matches!(&change.device, Device::Disk(disk) if disk.volume.image.as_ref() == Some(image))
+        });
         self.kernel == *image
             || self.ramdisk.as_ref() == Some(image)
+            || coming
             || copying && self.disks.iter().any(|disk| disk.volume.image.as_ref() == Some(image))
+    }
+
+    /// One of its devices.
+    pub fn device(&self, key: DeviceKey) -> Option<Device> {
+        match key {
+            DeviceKey::Disk(name) => {
+                self.disks.iter().find(|disk| disk.name == name).cloned().map(Device::Disk)
+            }
+            DeviceKey::Nic(index) => {
+                self.nics.iter().find(|nic| nic.index == index).cloned().map(Device::Nic)
+            }
+        }
+    }
+
+    /// Gives it a device; having that already is fine.
+    pub fn add_device(&mut self, device: Device) {
+        if self.device(device.key()).is_some() {
+            return;
+        }
+        match device {
+            Device::Disk(disk) => {
+                self.disks.push(disk);
+                self.disks.sort_by_key(|disk| disk.name);
+            }
+            Device::Nic(nic) => {
+                self.nics.push(nic);
+                self.nics.sort_by_key(|nic| nic.index);
+            }
+        }
+    }
+
+    /// Takes a device from it, if it has it.
+    pub fn remove_device(&mut self, key: DeviceKey) {
+        match key {
+            DeviceKey::Disk(name) => self.disks.retain(|disk| disk.name != name),
+            DeviceKey::Nic(index) => self.nics.retain(|nic| nic.index != index),
+        }
     }
 
     /// `guest web`, for errors and steps.
@@ -226,7 +277,9 @@ pub(super) fn sample(name: &str) -> GuestRecord {
         parameters: BTreeMap::from([("hostname".into(), name.into())]),
         disks: Vec::new(),
         nics: Vec::new(),
+        health: Vec::new(),
         seed: false,
+        change: None,
         last_end: Some(LastEnd { cause: "poweroff".into(), at_ms: 5 }),
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use xlfs_proto::v1::DomainState;
+use xlfs_proto::v1::{DomainState, HealthState};
 
 use super::devices::DiskName;
 use crate::network::{Mac, Rate};
@@ -87,4 +87,6 @@ pub struct WaitRequest {
     pub timeout: Option<Duration>,
     /// So does this text on the console of its present domain.
     pub console_contains: Vec<u8>,
+    /// So does any of these.
+    pub health: Vec<HealthState>,
 }

@@ -22,7 +22,8 @@ pub(super) fn state(observed: &Observed<'_>) -> DomainState {
         Some(Work::Shutdown | Work::Reboot | Work::Destroy | Work::Cleanup | Work::Delete) => {
             return DomainState::Stopping;
         }
-        None => {}
+        // A guest lives on while a device comes or goes.
+        Some(Work::Attach | Work::Detach) | None => {}
     }
     match observed.domain {
         None if observed.held => DomainState::Held,
@@ -42,7 +43,7 @@ pub(super) fn of_domain(domain: &DomainInfo) -> DomainState {
     }
 }
 
-const ALL: [Operation; 8] = [
+const ALL: [Operation; 10] = [
     Operation::Start,
     Operation::Shutdown,
     Operation::Reboot,
@@ -50,6 +51,8 @@ const ALL: [Operation; 8] = [
     Operation::Unpause,
     Operation::Destroy,
     Operation::Delete,
+    Operation::Attach,
+    Operation::Detach,
     Operation::Console,
 ];
 
@@ -68,6 +71,7 @@ pub(super) fn refusal(operation: Operation, state: DomainState) -> Option<&'stat
         (O::Start, S::Running | S::Paused) => Some("it runs already"),
         (O::Start, S::Crashed) => Some("its crashed domain is still there: destroy it first"),
         (O::Start, S::Dying) => Some("its last domain is still being taken apart"),
+        (O::Attach | O::Detach, S::Stopped | S::Held | S::Running | S::Paused) => None,
         (O::Delete, S::Stopped | S::Held) => None,
         (O::Delete, _) => Some("it has a domain: stop it first, or use --force"),
         (O::Shutdown | O::Reboot | O::Pause, S::Running) => None,

@@ -121,6 +121,7 @@ impl Guests {
             disks: record.disks.iter().map(disk).collect(),
             nics: record.nics.iter().map(nic).collect(),
             console: Some(guest.console().stats()),
+            health: self.health(&record, now),
         }
     }
 
@@ -175,6 +176,15 @@ impl Guests {
             if request.states.contains(&found.state()) {
                 return Ok(found);
             }
+            if !request.health.is_empty() {
+                let health = found.health.as_ref().map(pb::Health::state);
+                if health.is_some_and(|health| request.health.contains(&health)) {
+                    return Ok(found);
+                }
+                if guest.record().health.is_empty() {
+                    return Err(no_checks(&request.name, &found.template));
+                }
+            }
             if guest.is_forgotten() {
                 return Err(Problem::not_found(
                     "NO_SUCH_GUEST",
@@ -195,6 +205,16 @@ impl Guests {
         };
         Ok(self.show_guest(guest, info.as_ref()))
     }
+}
+
+/// It would be waited for without an end.
+fn no_checks(name: &str, template: &str) -> Problem {
+    Problem::failed_precondition(
+        "NO_HEALTH_CHECKS",
+        format!("the guest {name} has no health checks, so its health is not known"),
+    )
+    .object(format!("guest {name}"))
+    .hint(format!("Its template {template} had none when it was made. Wait for a state, or a text on its console."))
 }
 
 fn show_foreign(info: &DomainInfo, name: Option<Vec<u8>>) -> pb::Domain {

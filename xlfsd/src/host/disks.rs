@@ -98,6 +98,10 @@ impl Disks for PoolDisks {
         blocking(move || volumes.remove(volume).map(drop)).await
     }
 
+    async fn keep(&self, volume: Uuid) -> Result<(), Problem> {
+        self.volumes.change(volume, None, Some(None), Some(true)).map(drop)
+    }
+
     fn default_pool(&self) -> Result<String, Problem> {
         let first = self.volumes.pools().first().map(str::to_owned);
         first.ok_or_else(|| {

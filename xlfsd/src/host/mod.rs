@@ -155,6 +155,8 @@ pub trait Disks: Send + Sync + std::fmt::Debug {
     async fn make(&self, volume: VolumePlan, cancel: CancellationToken) -> Result<(), Problem>;
     /// Removes a volume and all that it holds.
     async fn remove(&self, volume: Uuid) -> Result<(), Problem>;
+    /// A volume stays when its guest goes, and is that guest's no more.
+    async fn keep(&self, volume: Uuid) -> Result<(), Problem>;
     /// Keeps the content of a guest's configuration disk, for root alone to read.
     async fn write_seed(&self, guest: Uuid, content: Vec<u8>) -> Result<(), Problem>;
     async fn remove_seed(&self, guest: Uuid) -> Result<(), Problem>;

@@ -8,6 +8,7 @@ use xlfs_proto::v1::{
     Operation, OperationStatus,
 };
 
+use super::health::HealthView;
 use super::{moment, span};
 use crate::errors::filled;
 
@@ -46,6 +47,7 @@ pub(crate) struct DomainView {
     console: Option<ConsoleView>,
     disks: Vec<DiskView>,
     nics: Vec<NicView>,
+    health: Option<HealthView>,
 }
 
 #[derive(Debug, Serialize)]
@@ -130,6 +132,7 @@ impl From<&Domain> for DomainView {
             console: domain.console.as_ref().map(ConsoleView::from),
             disks: domain.disks.iter().map(DiskView::from).collect(),
             nics: domain.nics.iter().map(NicView::from).collect(),
+            health: domain.health.as_ref().map(HealthView::from),
         }
     }
 }
@@ -231,5 +234,7 @@ pub(crate) fn operation_word(operation: Operation) -> &'static str {
         Operation::Destroy => "destroy",
         Operation::Delete => "delete",
         Operation::Console => "console",
+        Operation::Attach => "attach",
+        Operation::Detach => "detach",
     }
 }

@@ -35,6 +35,32 @@ fn end_policy() -> v1::EndPolicy {
     v1::EndPolicy { on_poweroff: 1, on_reboot: 2, on_crash: 3 }
 }
 
+fn health_check() -> v1::HealthCheck {
+    v1::HealthCheck {
+        kind: v1::HealthKind::Http.into(),
+        port: 80,
+        path: text(),
+        query: text(),
+        expect: text(),
+        interval: SPAN,
+        timeout: SPAN,
+        grace: SPAN,
+    }
+}
+
+fn health() -> v1::Health {
+    let status = v1::HealthCheckStatus {
+        check: Some(health_check()),
+        state: 3,
+        since: MOMENT,
+        asked: MOMENT,
+        took: SPAN,
+        failures: 3,
+        error: text(),
+    };
+    v1::Health { state: 3, since: MOMENT, reason: text(), checks: vec![status] }
+}
+
 fn domain() -> v1::Domain {
     v1::Domain {
         name: text(),
@@ -77,6 +103,7 @@ fn domain() -> v1::Domain {
             rate: text(),
             anti_spoofing: true,
         }],
+        health: Some(health()),
         console: Some(v1::ConsoleStats {
             bytes: 1,
             dropped: 1,
@@ -136,6 +163,17 @@ fn template() -> v1::Template {
         choices: vec![text()],
         pattern: text(),
         secret: true,
+        generated: true,
+        length: 20,
+    };
+    let disk = v1::TemplateDisk {
+        name: text(),
+        device: text(),
+        image: text(),
+        image_digest: text(),
+        size_mib: 2,
+        size_min_mib: 1,
+        pool: text(),
     };
     v1::Template {
         name: text(),
@@ -154,6 +192,12 @@ fn template() -> v1::Template {
         parameters: vec![parameter],
         end_policy: Some(end_policy()),
         problem: text(),
+        disks: vec![disk],
+        swap: Some(v1::TemplateSwap { percent: 150, device: text(), pool: text() }),
+        network: Some(v1::TemplateNetwork { networks: vec![text()], interfaces: 1 }),
+        first_boot_steps: vec![text()],
+        services: vec![v1::OfferedService { name: text(), description: text() }],
+        health: vec![health_check()],
     }
 }
 
@@ -207,6 +251,7 @@ fn events() -> Vec<v1::Event> {
         Kind::Lagged(v1::Lagged { missed: 1, resync_from: 1 }),
         Kind::Image(v1::ImageChanged { digest: text(), deleted: true }),
         Kind::Warning(v1::Warning { reason: text() }),
+        Kind::Health(v1::HealthChanged { state: 3, previous: 2, reason: text() }),
     ];
     let event = |kind| v1::Event {
         sequence: 1,
@@ -335,7 +380,7 @@ fn the_manual_lists_the_fields_that_are_printed() {
         }
         // Of an event, the kinds that it is not of are null.
         if name == "event" {
-            for kind in ["domain_state", "lagged", "image", "warning"] {
+            for kind in ["domain_state", "lagged", "image", "warning", "health"] {
                 printed.remove(kind);
             }
         }

@@ -13,29 +13,32 @@ const MOST: usize = 64;
 /// Smallest volume, and the unit of all, in bytes.
 const UNIT: u64 = 1 << 20;
 
-/// The records for `wanted`, with the images held that they are made from.
-/// Fields that are wrong are added to `wrong`; a missing image is an error.
+/// The records for `wanted`, beside those that the guest `has`, with the images
+/// held that they are made from. Fields that are wrong are added to `wrong`; a missing image is an error.
 pub(in crate::domain) fn disks(
     guest: &str,
-    wanted: &[DiskRequest],
+    (wanted, has): (&[DiskRequest], &[DiskRecord]),
     images: &ImageStore,
     pools: &dyn Disks,
     wrong: &mut Vec<FieldProblem>,
 ) -> Result<(Vec<DiskRecord>, Vec<ImageHold>), Problem> {
     let mut records: Vec<DiskRecord> = Vec::new();
     let mut holds = Vec::new();
-    if wanted.len() > MOST {
+    if wanted.len() + has.len() > MOST {
         wrong.push(FieldProblem::new("disks", format!("at most {MOST} disks")));
         return Ok((records, holds));
     }
-    let named = |name: DiskName| wanted.iter().filter_map(|d| d.name).any(|n| n.clashes(name));
+    let named = |name: DiskName| {
+        let asked = wanted.iter().filter_map(|disk| disk.name);
+        asked.chain(has.iter().map(|disk| disk.name)).any(|other| other.clashes(name))
+    };
     let mut free = (0..).map(DiskName::whole).filter(|name| !named(*name));
     for disk in wanted {
         let Some(name) = disk.name.or_else(|| free.next()) else { continue };
         let mut refuse = |what: String| {
             wrong.push(FieldProblem::new("disks", format!("{name}: {what}")));
         };
-        if let Some(other) = records.iter().find(|other| other.name.clashes(name)) {
+        if let Some(other) = has.iter().chain(&records).find(|other| other.name.clashes(name)) {
             refuse(format!("the guest has {} already", other.name));
             continue;
         }

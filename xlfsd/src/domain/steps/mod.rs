@@ -31,10 +31,27 @@
 //! | remove-seed | removes the configuration disk | - |
 //! | remove-volumes | removes the volumes that are not to be kept | - |
 //! | forget-guest | removes record and console log | - |
+//!
+//! A device that comes to a guest that is there, or goes from it:
+//!
+//! | step | does | undo |
+//! |---|---|---|
+//! | make-volume | makes the disk's volume | removes it |
+//! | prepare-device | makes a block device; has the firewall hold the interface | lets go |
+//! | publish-device | writes its nodes | removes them |
+//! | connect-nic | puts its vif on its bridge | (as publish-device) |
+//! | await-device | waits until the guest has taken it | - |
+//! | list-device | puts it on the guest's record | takes it off |
+//! | close-device | asks the guest to let go of it | takes that back |
+//! | withdraw-device | removes its nodes | - |
+//! | release-device | lets go of block device or firewall rules | - |
+//! | unlist-device | takes it off the record | - |
+//! | remove-volume, keep-volume | removes the volume; keeps it for others | - |
 
 mod build;
 mod disks;
 mod end;
+mod hotplug;
 mod nics;
 mod run;
 
@@ -46,6 +63,7 @@ pub(super) use run::Run;
 use crate::problem::Problem;
 use crate::task::PlannedStep;
 
+use super::devices::Device;
 use super::record::GuestRecord;
 
 /// What a guest is asked for.
@@ -94,6 +112,18 @@ pub(super) enum Step {
     RemoveSeed,
     RemoveVolumes,
     Forget,
+    MakeVolume,
+    PrepareDevice,
+    PublishDevice,
+    ConnectNic,
+    AwaitDevice,
+    ListDevice,
+    CloseDevice { timeout: Duration },
+    WithdrawDevice,
+    ReleaseDevice,
+    UnlistDevice,
+    RemoveVolume,
+    KeepVolume,
 }
 
 impl Step {
@@ -126,6 +156,18 @@ impl Step {
             Self::Withdraw => "withdraw-nodes",
             Self::RemoveVolumes => "remove-volumes",
             Self::Forget => "forget-guest",
+            Self::MakeVolume => "make-volume",
+            Self::PrepareDevice => "prepare-device",
+            Self::PublishDevice => "publish-device",
+            Self::ConnectNic => "connect-nic",
+            Self::AwaitDevice => "await-device",
+            Self::ListDevice => "list-device",
+            Self::CloseDevice { .. } => "close-device",
+            Self::WithdrawDevice => "withdraw-device",
+            Self::ReleaseDevice => "release-device",
+            Self::UnlistDevice => "unlist-device",
+            Self::RemoveVolume => "remove-volume",
+            Self::KeepVolume => "keep-volume",
         }
     }
 
@@ -163,6 +205,23 @@ impl Step {
             Self::Unpause | Self::Pause | Self::StopDomain | Self::DestroyDomain => {
                 format!("domain of {name}")
             }
+            Self::CloseDevice { timeout } => {
+                format!("{}, at most {} s", changing(record), timeout.as_secs())
+            }
+            Self::MakeVolume | Self::RemoveVolume | Self::KeepVolume => {
+                match record.change.as_ref().map(|change| &change.device) {
+                    Some(Device::Disk(disk)) => format!("volume {}", disk.volume.name),
+                    _ => format!("volume of {name}"),
+                }
+            }
+            Self::PrepareDevice
+            | Self::PublishDevice
+            | Self::ConnectNic
+            | Self::AwaitDevice
+            | Self::ListDevice
+            | Self::WithdrawDevice
+            | Self::ReleaseDevice
+            | Self::UnlistDevice => changing(record),
         };
         PlannedStep::new(self.name(), object)
     }
@@ -206,6 +265,18 @@ impl Step {
             Self::DestroyDomain => run.destroy_domain().await,
             Self::Withdraw => run.withdraw().await,
             Self::Forget => run.forget(),
+            Self::MakeVolume => run.make_volume().await,
+            Self::PrepareDevice => run.prepare_device().await,
+            Self::PublishDevice => run.publish_device().await,
+            Self::ConnectNic => run.connect_nic().await,
+            Self::AwaitDevice => run.await_device().await,
+            Self::ListDevice => run.list_device(),
+            Self::CloseDevice { timeout } => run.close_device(*timeout).await,
+            Self::WithdrawDevice => run.withdraw_device().await,
+            Self::ReleaseDevice => run.release_device().await,
+            Self::UnlistDevice => run.unlist_device(),
+            Self::RemoveVolume => run.remove_volume().await,
+            Self::KeepVolume => run.keep_volume().await,
         }
     }
 
@@ -225,7 +296,19 @@ impl Step {
             Self::Publish => run.withdraw().await,
             Self::AttachConsole => run.detach_console().await,
             Self::AskGuest(_) => run.withdraw_request().await,
-            Self::PrepareKernel
+            Self::MakeVolume => run.remove_volume().await,
+            Self::PrepareDevice => run.release_device().await,
+            Self::PublishDevice => run.withdraw_device().await,
+            Self::ListDevice => run.unlist_device(),
+            Self::CloseDevice { .. } => run.reopen_device().await,
+            Self::ConnectNic
+            | Self::AwaitDevice
+            | Self::WithdrawDevice
+            | Self::ReleaseDevice
+            | Self::UnlistDevice
+            | Self::RemoveVolume
+            | Self::KeepVolume
+            | Self::PrepareKernel
             | Self::PopulateMemory
             | Self::LoadKernel
             | Self::Unpause
@@ -241,5 +324,13 @@ impl Step {
             | Self::RemoveVolumes
             | Self::Forget => Ok(()),
         }
+    }
+}
+
+/// `disk xvdb of web`.
+fn changing(record: &GuestRecord) -> String {
+    match &record.change {
+        Some(change) => format!("{} of {}", change.device.title(), record.name),
+        None => format!("a device of {}", record.name),
     }
 }
