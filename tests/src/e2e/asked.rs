@@ -17,10 +17,10 @@ use crate::qemu::Disk;
 /// The guest's address in tests/e2e/services.toml and in the scripts.
 pub(super) const GUEST: &str = "10.77.0.2";
 /// How Dom0 logs in to the guest; all log-ins share a connection.
-const SSH: &str = "ssh -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null -o LogLevel=ERROR \
+const SSH: &str = "ssh -n -o BatchMode=yes -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null -o LogLevel=ERROR \
                    -o ControlMaster=auto -o ControlPath=/tmp/ssh -o ControlPersist=1h root@10.77.0.2";
 /// For all questions together.
-const DEADLINE: Duration = Duration::from_secs(1200);
+const DEADLINE: Duration = Duration::from_secs(600);
 /// Where the scripts have their files, as clients see it.
 const WORK: &str = "/check/work";
 const SCRIPTS: [(&str, &str); 4] = [
