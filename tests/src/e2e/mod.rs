@@ -11,6 +11,7 @@ pub mod keyboard;
 pub mod nothing_left;
 pub mod runner;
 
+mod asked;
 mod boot;
 mod consoles;
 mod crash;
@@ -22,10 +23,12 @@ mod kernels;
 mod lifecycle;
 mod lifetime;
 mod network;
+mod pools;
 mod refusals;
 mod resources;
 mod services;
 mod snapshots;
+mod spoofing;
 mod third_party;
 mod tiny_kernel;
 
@@ -176,8 +179,11 @@ pub const SCENARIOS: &[Scenario] = &[
     snapshots::KEPT,
     network::NETWORK,
     network::NO_NETWORK,
+    spoofing::SCENARIO,
     third_party::SCENARIO,
     daemon::XENSTORED,
+    pools::SCENARIO,
     services::LAPP,
     services::DNS,
+    services::MAIL,
 ];
