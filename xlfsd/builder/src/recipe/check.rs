@@ -166,6 +166,8 @@ pub(super) fn all(set: &mut RecipeSet) {
         let of = format!("toolchains.{name}");
         let mut found = Vec::new();
         references(set, &of, "packages", &toolchain.packages, &mut found);
+        let instead: Vec<_> = toolchain.instead.values().cloned().collect();
+        references(set, &of, "instead", &instead, &mut found);
         wrong.extend(found.into_iter().map(|error| (of.clone(), error)));
     }
     for (name, error) in wrong {

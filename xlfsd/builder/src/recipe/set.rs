@@ -42,7 +42,7 @@ pub enum LoadError {
         path: PathBuf,
         /// The mistake.
         #[source]
-        source: RecipeError,
+        source: Box<RecipeError>,
     },
 }
 
@@ -87,9 +87,9 @@ impl RecipeSet {
             fragments: BTreeMap::new(),
             problems: BTreeMap::new(),
         };
-        check::set_file(&set)
-            .and_then(|()| check::lock(&lock))
-            .map_err(|source| LoadError::Check { path: folder.to_owned(), source })?;
+        check::set_file(&set).and_then(|()| check::lock(&lock)).map_err(|source| {
+            LoadError::Check { path: folder.to_owned(), source: Box::new(source) }
+        })?;
         set.sources = lock.source.into_iter().map(|one| (one.file.clone(), one)).collect();
         set.read_fragments()?;
         set.read_packages()?;

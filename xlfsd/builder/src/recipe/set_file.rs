@@ -53,6 +53,9 @@ pub struct Toolchain {
     /// Packages of the set.
     #[serde(default)]
     pub packages: Vec<String>,
+    /// Packages that stand in for others where this toolchain builds.
+    #[serde(default)]
+    pub instead: BTreeMap<String, String>,
     /// The triple for `$TARGET`.
     pub target: String,
     /// Variables for all steps.
