@@ -115,6 +115,19 @@ impl Tree {
         }
     }
 
+    /// Whether nothing is below the path.
+    pub fn is_leaf(&self, path: &str) -> bool {
+        let below = format!("{path}/");
+        let next = self.nodes.range(below.clone()..).next();
+        next.is_none_or(|(other, _)| !other.starts_with(&below))
+    }
+
+    /// Only the leaves that `wanted` takes, and the folders above them: a folder
+    /// whose files all stay behind stays behind, too.
+    pub fn filter_leaves(&self, wanted: impl Fn(&str) -> bool) -> Self {
+        self.filter(|path| self.is_leaf(path) && wanted(path))
+    }
+
     /// Only the paths that `wanted` takes, and the folders above them.
     pub fn filter(&self, wanted: impl Fn(&str) -> bool) -> Self {
         let mut part = Self::default();

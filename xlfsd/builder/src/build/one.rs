@@ -21,7 +21,7 @@ use crate::recipe::check::{parse_mode, parse_owner};
 use crate::recipe::package::Jobs;
 use crate::sandbox::{self, Job, SandboxError};
 use crate::store::{Failure, Provenance, Record, SourceRecord, StepTime, Store, StoreError};
-use crate::tree::{Attributes, Node, Tree};
+use crate::tree::{Attributes, Tree};
 
 /// How a package is built on this machine.
 #[derive(Debug, Clone)]
@@ -210,11 +210,8 @@ fn split(
     let set = Patterns::new(&patterns).map_err(BuildError::Pattern)?;
     let mut used = vec![false; patterns.len()];
     let mut owner: BTreeMap<&str, &str> = BTreeMap::new();
-    for (path, node) in tree.iter() {
-        let below = format!("{path}/");
-        let leaf = !matches!(node, Node::Folder(_))
-            || !tree.iter().any(|(other, _)| other.starts_with(&below));
-        if leaf {
+    for (path, _) in tree.iter() {
+        if tree.is_leaf(path) {
             let matching = set.which(path);
             for index in &matching {
                 if let Some(used) = used.get_mut(*index) {

@@ -49,7 +49,8 @@ struct Ready {
 enum Message {
     Cached(String, Record),
     Ready(String, Ready),
-    Built(String, Box<Record>),
+    /// With its token, which goes back when it is told.
+    Built(String, Box<Record>, jobserver::Acquired),
     Failed(String, Failed),
 }
 
@@ -219,13 +220,12 @@ impl Scheduler {
             };
             let action = Arc::clone(&ready.action);
             let built = one::build(&known, &machine, &name, action, &cancel, on_step).await;
-            drop(token);
             match built {
                 Ok(outcome) => {
                     let package = name.clone();
                     let kept = blocking(move || keep(&known, &package, &ready, outcome)).await;
                     match kept {
-                        Ok(record) => Message::Built(name, Box::new(record)),
+                        Ok(record) => Message::Built(name, Box::new(record), token),
                         Err(error) => failed(name, "store", error),
                     }
                 }
@@ -244,7 +244,7 @@ impl Scheduler {
             Message::Ready(package, ready) => {
                 progress.ready.insert(package, ready);
             }
-            Message::Built(package, record) => {
+            Message::Built(package, record, _token) => {
                 progress.summary.built += 1;
                 let (seconds, changed) = (record.seconds, record.changed);
                 progress.records.insert(package.clone(), Arc::new(*record));

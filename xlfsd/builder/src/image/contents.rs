@@ -43,7 +43,7 @@ pub(super) fn compose(
     let exclude = Patterns::new(&image.exclude)?;
     let mut merge = Merge::default();
     for (output, layer) in layers {
-        merge.add(&layer.filter(|path| !exclude.matches(path)), &output.package)?;
+        merge.add(&layer.filter_leaves(|path| !exclude.matches(path)), &output.package)?;
     }
     let mut owners: BTreeMap<String, String> = BTreeMap::new();
     for (path, _) in merge.tree().iter() {

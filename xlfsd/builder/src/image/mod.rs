@@ -137,7 +137,7 @@ fn make(
     let file = &artifact.file;
     let include = Patterns::new(&artifact.include)?;
     let exclude = Patterns::new(&artifact.exclude)?;
-    let tree = tree.filter(|path| {
+    let tree = tree.filter_leaves(|path| {
         (artifact.include.is_empty() || include.matches(path)) && !exclude.matches(path)
     });
     if let Some(allowed) = artifact.max_content.as_deref().and_then(parse_size)

@@ -94,7 +94,10 @@ async fn wrong_requests_and_recipes_are_told_before_anything_runs() {
         let error = lab.builder().start(request(&[target])).err().unwrap();
         xlfs_builder::with_causes(&error)
     };
-    assert_eq!(error("alhpa"), "the set t has no package or image \"alhpa\" (did you mean \"alpha\"?)");
+    assert_eq!(
+        error("alhpa"),
+        "the set t has no package or image \"alhpa\" (did you mean \"alpha\"?)"
+    );
     assert_eq!(
         error("alpha"),
         "these packages need each other to be built: alpha -> beta -> gamma -> alpha"

@@ -9,7 +9,7 @@ use xlfs_builder::image::export;
 
 use crate::lab::{Lab, Told};
 
-const IMAGE: &str = r#"
+const IMAGE: &str = r##"
 name = "small"
 summary = "A small image"
 packages = ["tools"]
@@ -57,7 +57,7 @@ include = ["etc/**"]
 kind = "copy"
 from = "usr/bin/tool"
 file = "tool"
-"#;
+"##;
 
 fn lab() -> Lab {
     let lab = Lab::new();
@@ -96,8 +96,14 @@ async fn two_stores_make_the_same_bytes() {
     let (_, second) = composed(&two, "out").await;
     let names: Vec<&str> = first.keys().map(String::as_str).collect();
     let expected = [
-        "etc.tar.gz", "initramfs", "manifest.json", "root.img", "root.tar",
-        "sbom.cyclonedx.json", "sbom.spdx.json", "tool",
+        "etc.tar.gz",
+        "initramfs",
+        "manifest.json",
+        "root.img",
+        "root.tar",
+        "sbom.cyclonedx.json",
+        "sbom.spdx.json",
+        "tool",
     ];
     assert_eq!(names, expected);
     for (name, path) in &first {
@@ -113,7 +119,8 @@ async fn the_file_system_holds_what_the_tree_says() {
     let (_, files) = composed(&lab, "out").await;
     let folder = lab.folder.path();
     let image = files["root.img"].to_str().unwrap();
-    let list = |path: &str| output("/usr/sbin/debugfs", &["-R", &format!("ls -p {path}"), image], folder);
+    let list =
+        |path: &str| output("/usr/sbin/debugfs", &["-R", &format!("ls -p {path}"), image], folder);
     // inode, mode, user, group, name, size
     let bin = list("/usr/bin");
     assert!(bin.contains("/104750/0/42/tool/"), "{bin}");
@@ -134,7 +141,8 @@ async fn archives_are_read_by_other_programs() {
     let lab = lab();
     let (_, files) = composed(&lab, "out").await;
     let folder = lab.folder.path();
-    let tar = output("tar", &["--numeric-owner", "-tvf", files["root.tar"].to_str().unwrap()], folder);
+    let tar =
+        output("tar", &["--numeric-owner", "-tvf", files["root.tar"].to_str().unwrap()], folder);
     assert!(tar.contains("-rwsr-x--- 0/42"), "{tar}");
     assert!(tar.contains("etc/mtab -> /proc/self/mounts") && tar.contains("2023-06-10"), "{tar}");
     let tar = output("tar", &["-tzf", files["etc.tar.gz"].to_str().unwrap()], folder);

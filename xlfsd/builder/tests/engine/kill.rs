@@ -13,14 +13,22 @@ fn lab() -> Lab {
     let lab = Lab::new();
     for (name, build) in [("a", "[]"), ("b", "[\"a\"]")] {
         let step = |step: &str, work: &str| {
-            format!("{step} = '''\n{work}\n[ -e $FILES/open-{step} ] || {{ echo gate; sleep 600; }}\n'''\n")
+            format!(
+                "{step} = '''\n{work}\n[ -e $FILES/open-{step} ] || {{ echo gate; sleep 600; }}\n'''\n"
+            )
         };
         let text = format!(
             "name = \"{name}\"\nversion = \"1\"\nlicence = \"MIT\"\nsummary = \"s\"\nwhy = \"w\"\n\
              strip = false\n[depends]\nbuild = {build}\n[steps]\n{}{}{}",
             step("configure", "echo half > $OUT/half"),
-            step("build", "mkdir $OUT/usr/locked; echo x > $OUT/usr/locked/x; chmod 0 $OUT/usr/locked"),
-            step("install", "chmod 755 $OUT/usr/locked; rm $OUT/half; cat /a >> $OUT/a 2>/dev/null || true; echo {name} >> $OUT/{name}"),
+            step(
+                "build",
+                "mkdir $OUT/usr/locked; echo x > $OUT/usr/locked/x; chmod 0 $OUT/usr/locked"
+            ),
+            step(
+                "install",
+                "chmod 755 $OUT/usr/locked; rm $OUT/half; cat /a >> $OUT/a 2>/dev/null || true; echo {name} >> $OUT/{name}"
+            ),
         );
         lab.file(&format!("{name}.toml"), &text.replace("{name}", name));
         lab.file(&format!("{name}/readme"), "gates are beside this");
@@ -65,11 +73,12 @@ fn kill_at(lab: &Lab, package: &str, step: &str) {
     let mark = format!("\u{1e}{step}");
     loop {
         assert!(Instant::now() < deadline, "{package} did not reach {step}");
-        let reached = fs::read_dir(lab.store().join("work")).into_iter().flatten().flatten().any(|dir| {
-            let ours = dir.file_name().to_string_lossy().starts_with(&format!("{package}-"));
-            let log = fs::read_to_string(dir.path().join("log")).unwrap_or_default();
-            ours && log.contains(&mark) && log.ends_with("gate\n")
-        });
+        let reached =
+            fs::read_dir(lab.store().join("work")).into_iter().flatten().flatten().any(|dir| {
+                let ours = dir.file_name().to_string_lossy().starts_with(&format!("{package}-"));
+                let log = fs::read_to_string(dir.path().join("log")).unwrap_or_default();
+                ours && log.contains(&mark) && log.ends_with("gate\n")
+            });
         if reached {
             break;
         }
@@ -77,7 +86,8 @@ fn kill_at(lab: &Lab, package: &str, step: &str) {
     }
     child.kill().unwrap();
     child.wait().unwrap();
-    let lines: Vec<String> = BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok).collect();
+    let lines: Vec<String> =
+        BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok).collect();
     assert!(lines.iter().any(|line| line.contains(&format!("start    {package}"))), "{lines:?}");
     // All that it started dies with it.
     let left = || {

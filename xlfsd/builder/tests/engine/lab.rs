@@ -37,10 +37,8 @@ pub(crate) struct Told {
 
 impl Lab {
     pub(crate) fn new() -> Self {
-        let folder = tempfile::Builder::new()
-            .permissions(Permissions::from_mode(0o755))
-            .tempdir()
-            .unwrap();
+        let folder =
+            tempfile::Builder::new().permissions(Permissions::from_mode(0o755)).tempdir().unwrap();
         let lab = Self { folder, jobs: 2 };
         fs::create_dir_all(lab.recipes().join("images")).unwrap();
         lab.file("set.toml", SET);

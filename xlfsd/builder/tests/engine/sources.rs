@@ -76,7 +76,8 @@ async fn all_places_are_listed_when_none_has_it() {
             reason = found;
         }
     }
-    for expected in ["no place has x-1.tar.gz", "/missing: has no such file", "/wrong: has another"] {
+    for expected in ["no place has x-1.tar.gz", "/missing: has no such file", "/wrong: has another"]
+    {
         assert!(reason.contains(expected), "{reason}");
     }
     lab.nothing_left();
