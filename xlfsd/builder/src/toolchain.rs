@@ -174,7 +174,7 @@ fn add(store: &Store, tree: &mut Tree, real: &Path) -> Result<(), ToolchainError
     let left_out = |part: &&str| path.starts_with(*part) || *part == format!("{path}/");
     // Documentation that dpkg was told to leave out is not there.
     let Ok(meta) = fs::symlink_metadata(real) else { return Ok(()) };
-    if path.is_empty() || LEFT_OUT.iter().any(|part| left_out(&part)) {
+    if path.is_empty() || LEFT_OUT.iter().any(left_out) {
         return Ok(());
     }
     if meta.is_dir() {

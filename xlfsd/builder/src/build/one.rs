@@ -59,8 +59,10 @@ pub(super) async fn build(
     action: Arc<Action>,
     cancel: &CancellationToken,
     on_step: impl FnMut(&str) + Send,
-) -> Result<Outcome, Failed> {
-    let early = |error: BuildError| Failed { step: "sandbox".to_owned(), error, tail: Vec::new() };
+) -> Result<Outcome, Box<Failed>> {
+    let early = |error: BuildError| {
+        Box::new(Failed { step: "sandbox".to_owned(), error, tail: Vec::new() })
+    };
     let package = known.package(name).map_err(early)?.clone();
     let work = {
         let (store, name, user) = (known.store.clone(), name.to_owned(), machine.user);
@@ -137,7 +139,7 @@ fn fail(
     error: BuildError,
     started: u64,
     seconds: f64,
-) -> Failed {
+) -> Box<Failed> {
     let step = match &error {
         BuildError::Sandbox(error) => error.step().to_owned(),
         _ => "outputs".to_owned(),
@@ -163,7 +165,7 @@ fn fail(
         // The failure itself is reported; that its log could not be kept is less.
         let _ = known.store.publish_failure(&known.set.file.name, &failure);
     }
-    Failed { step, error, tail }
+    Box::new(Failed { step, error, tail })
 }
 
 /// With less free space than this, a failure is most likely the disk's.

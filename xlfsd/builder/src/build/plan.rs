@@ -193,7 +193,7 @@ fn estimate(known: &Known, packages: &[Planned], jobs: usize) -> (f64, usize) {
             let need = known.graph.needs.get(*name);
             need.is_some_and(|need| need.after.iter().all(|it| ends.contains_key(it.as_str())))
         };
-        let Some(at) = open.iter().position(|name| due(&name)) else { break };
+        let Some(at) = open.iter().position(due) else { break };
         let name = open.remove(at);
         let before = known.graph.needs.get(name).map(|need| need.after.iter());
         let ready = before.into_iter().flatten().filter_map(|it| ends.get(it.as_str()));

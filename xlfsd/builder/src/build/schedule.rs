@@ -47,11 +47,11 @@ struct Ready {
 
 /// What a task came to.
 enum Message {
-    Cached(String, Record),
+    Cached(String, Box<Record>),
     Ready(String, Ready),
     /// With its token, which goes back when it is told.
     Built(String, Box<Record>, jobserver::Acquired),
-    Failed(String, Failed),
+    Failed(String, Box<Failed>),
 }
 
 /// What became of the packages so far.
@@ -183,7 +183,7 @@ impl Scheduler {
                     blocking(move || look_up(&known, &name, &records, forced)).await
                 };
                 let ready = match found {
-                    Ok(Found::Result(record)) => return Message::Cached(name, *record),
+                    Ok(Found::Result(record)) => return Message::Cached(name, record),
                     Ok(Found::Nothing(ready)) => ready,
                     Err(error) => return failed(name, "sandbox", error),
                 };
@@ -238,7 +238,7 @@ impl Scheduler {
         match message {
             Message::Cached(package, record) => {
                 progress.summary.cached += 1;
-                progress.records.insert(package.clone(), Arc::new(record));
+                progress.records.insert(package.clone(), Arc::new(*record));
                 self.log.tell(Event::Cached { package });
             }
             Message::Ready(package, ready) => {
@@ -328,7 +328,8 @@ enum Found {
 }
 
 fn failed(package: String, step: &str, error: BuildError) -> Message {
-    Message::Failed(package, Failed { step: step.to_owned(), error, tail: Vec::new() })
+    let failed = Failed { step: step.to_owned(), error, tail: Vec::new() };
+    Message::Failed(package, Box::new(failed))
 }
 
 /// The ready package with the longest path behind it.

@@ -2,6 +2,7 @@
 //! reason above.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 /// One option's wanted value: `y`, `m`, a number, a quoted text, or `n` for
 /// "is not set".
@@ -37,19 +38,30 @@ pub enum FragmentError {
         option: String,
     },
     /// Two lines want different values.
-    #[error("line {line}: {option}={value} contradicts {option}={other}{place}", place = place(of))]
-    Contradiction {
-        /// Counted from 1.
-        line: usize,
-        /// The option.
-        option: String,
-        /// What this line wants.
-        value: String,
-        /// What the other wants.
-        other: String,
-        /// The other fragment; none: this one.
-        of: Option<String>,
-    },
+    #[error("line {line}: {0}", line = .0.line)]
+    Contradiction(Box<Contradiction>),
+}
+
+/// Two lines that want different values of an option.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Contradiction {
+    /// Of the second one, counted from 1.
+    pub line: usize,
+    /// The option.
+    pub option: String,
+    /// What this line wants.
+    pub value: String,
+    /// What the other wants.
+    pub other: String,
+    /// The other fragment; none: this one.
+    pub of: Option<String>,
+}
+
+impl fmt::Display for Contradiction {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { option, value, other, of, .. } = self;
+        write!(f, "{option}={value} contradicts {option}={other}{}", place(of))
+    }
 }
 
 fn place(of: &Option<String>) -> String {
@@ -72,13 +84,8 @@ pub fn parse(text: &str) -> Result<Vec<Setting>, FragmentError> {
                 }
                 if let Some(other) = settings.iter().find(|other| other.option == option) {
                     let other = other.value.clone();
-                    return Err(FragmentError::Contradiction {
-                        line,
-                        option,
-                        value,
-                        other,
-                        of: None,
-                    });
+                    let found = Contradiction { line, option, value, other, of: None };
+                    return Err(FragmentError::Contradiction(Box::new(found)));
                 }
                 settings.push(Setting { option, value, line });
             }
@@ -99,14 +106,14 @@ pub fn agree<'a>(
         for setting in settings {
             match seen.get(setting.option.as_str()) {
                 Some((other, of)) if *other != setting.value => {
-                    let error = FragmentError::Contradiction {
+                    let found = Contradiction {
                         line: setting.line,
                         option: setting.option.clone(),
                         value: setting.value.clone(),
                         other: (*other).to_owned(),
                         of: Some((*of).to_owned()),
                     };
-                    return Err((name.to_owned(), error));
+                    return Err((name.to_owned(), FragmentError::Contradiction(Box::new(found))));
                 }
                 _ => drop(seen.insert(&setting.option, (&setting.value, name))),
             }

@@ -86,7 +86,7 @@ impl Fetcher {
         for folder in &self.places.folders {
             let path = folder.join(&source.file);
             let place = folder.display().to_string();
-            match self.from_folder(source, &path)? {
+            match self.look_in(source, &path)? {
                 Ok(()) => return Ok(place),
                 Err(reason) => pass(place, reason),
             }
@@ -121,7 +121,7 @@ impl Fetcher {
         Err(SourceError::Nowhere { file, sha256, tried })
     }
 
-    fn from_folder(
+    fn look_in(
         &self,
         source: &LockedSource,
         path: &Path,
