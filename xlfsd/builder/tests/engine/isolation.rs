@@ -72,7 +72,7 @@ async fn inputs_are_read_only_and_the_user_is_not_root_outside() {
     let build = lab.builder().start(request(&["b"])).unwrap();
     let mut users = Vec::new();
     while users.is_empty() && build.events().reader(0).next().await.is_some() {
-        users = users_of("sleep\02.718\0");
+        users = users_of("sleep\x002.718\0");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     assert!(build.finished().await.succeeded());
