@@ -175,6 +175,7 @@ impl Builder {
         let known = Arc::new(self.known(&request)?);
         let (log, cancel) = (EventLog::default(), CancellationToken::new());
         let scheduler = schedule::Scheduler {
+            _in_use: self.store.in_use(),
             known,
             machine: self.machine.clone(),
             fetcher: Arc::clone(&self.fetcher),
@@ -188,6 +189,7 @@ impl Builder {
 
     /// Builds packages a second time, from what is in the store, and compares.
     pub async fn verify(&self, request: &Request) -> Result<Vec<Verified>, BuildError> {
+        let _in_use = self.store.in_use();
         verify::verify(&Arc::new(self.known(request)?), &self.machine, &request.targets).await
     }
 
@@ -198,6 +200,13 @@ impl Builder {
             size: it.size,
         };
         let sources: Vec<_> = self.set.sources.values().map(digest).collect();
+        let known = |name: &str| {
+            // A recipe with mistakes is still one: its results stay.
+            self.set.packages.contains_key(name)
+                || self.set.images.contains_key(name)
+                || self.set.problems.contains_key(name)
+        };
+        self.store.forget(&self.set.file.name, known)?;
         Ok(self.store.collect(&sources)?)
     }
 

@@ -23,7 +23,7 @@ use super::pool::{Token, Tokens};
 use crate::action::Action;
 use crate::image;
 use crate::source::Fetcher;
-use crate::store::Record;
+use crate::store::{InUse, Record};
 
 #[derive(Debug)]
 pub(super) struct Scheduler {
@@ -34,6 +34,7 @@ pub(super) struct Scheduler {
     pub cancel: CancellationToken,
     pub rebuild: BTreeSet<String>,
     pub tokens: Tokens,
+    pub _in_use: InUse,
 }
 
 /// A package that has to be built.

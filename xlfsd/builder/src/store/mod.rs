@@ -27,6 +27,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use parking_lot::{Mutex, MutexGuard};
+
 use crate::durable::{FileError, make_folder, remove_tree, sync_folder, write_whole};
 
 pub use collect::Collected;
@@ -99,6 +101,20 @@ pub enum StoreError {
 pub struct Store {
     folder: PathBuf,
     lock: Arc<File>,
+    /// Builds of this process: the lock on disk only tells processes apart.
+    builds: Arc<Mutex<usize>>,
+}
+
+/// While it lives, nothing is removed from the store.
+#[derive(Debug)]
+pub struct InUse {
+    builds: Arc<Mutex<usize>>,
+}
+
+impl Drop for InUse {
+    fn drop(&mut self) {
+        *self.builds.lock() -= 1;
+    }
 }
 
 impl Store {
@@ -134,7 +150,13 @@ impl Store {
         if lock.try_lock_shared().is_err() {
             return Err(StoreError::Busy { path: folder });
         }
-        Ok(Self { folder, lock: Arc::new(lock) })
+        Ok(Self { folder, lock: Arc::new(lock), builds: Arc::default() })
+    }
+
+    /// Keeps gc away. Waits for one that runs.
+    pub fn in_use(&self) -> InUse {
+        *self.builds.lock() += 1;
+        InUse { builds: Arc::clone(&self.builds) }
     }
 
     /// Where it stands.
@@ -184,13 +206,17 @@ impl Store {
     /// Takes the store for this process alone while the returned guard lives.
     fn exclusive(&self) -> Result<Exclusive<'_>, StoreError> {
         let busy = || StoreError::Busy { path: self.folder.clone() };
+        let builds = self.builds.lock();
+        if *builds > 0 {
+            return Err(busy());
+        }
         self.lock.unlock().map_err(FileError::at("unlock", &self.folder))?;
         if self.lock.try_lock().is_err() {
             // Nobody can hold it exclusively for long: builds only share.
             self.lock.lock_shared().map_err(FileError::at("lock", &self.folder))?;
             return Err(busy());
         }
-        Ok(Exclusive { lock: &self.lock })
+        Ok(Exclusive { lock: &self.lock, _builds: builds })
     }
 }
 
@@ -199,6 +225,7 @@ const PARTS: [&str; 8] =
 
 struct Exclusive<'a> {
     lock: &'a File,
+    _builds: MutexGuard<'a, usize>,
 }
 
 impl Drop for Exclusive<'_> {
