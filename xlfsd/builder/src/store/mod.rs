@@ -1,16 +1,18 @@
 //! The store: everything that was built or fetched, by content.
 //!
-//!     format            which layout this is
-//!     lock              shared by builds, exclusive for gc
-//!     blobs/ab/<hash>   files, folders' messages, logs, sources; `.x`: executable
-//!     results/<action>  what came out of an action: see `record`
-//!     latest/           the newest result of each package, for reasons and times
-//!     toolchains/       roots imported from the building machine
-//!     failed/           logs of builds that failed
-//!     aside/            files that had another hash than their name promised
-//!     work/             what is being built; emptied at the next start
-//!     images/           composed images
-//!     history/          the last build of each set
+//! ```text
+//! format            which layout this is
+//! lock              shared by builds, exclusive for gc
+//! blobs/ab/<hash>   files, folders' messages, logs, sources; `.x`: executable
+//! results/<action>  what came out of an action: see `record`
+//! latest/           the newest result of each package, for reasons and times
+//! toolchains/       roots imported from the building machine
+//! failed/           logs of builds that failed
+//! aside/            files that had another hash than their name promised
+//! work/             what is being built; emptied at the next start
+//! images/           composed images
+//! history/          the last build of each set
+//! ```
 //!
 //! A result is published after all of its blobs are flushed, by one rename:
 //! whatever ends the builder, a result is whole or absent. Blobs without a
