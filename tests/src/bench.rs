@@ -71,7 +71,7 @@ impl Times {
 /// [`BenchError`]; a command that fails ends the run.
 pub fn run() -> Result<String, BenchError> {
     let mut config = Config::named("bench").product()?;
-    config.with_xl = true;
+    config.programs.xl = true;
     config.machine.memory = 6144;
     config.machine.dom0_memory = 1536;
     let manifest =

@@ -38,7 +38,7 @@ fn network(host: &Host) -> Outcome {
 }
 
 /// Sets up the interface of a guest that has no first-boot program.
-fn up(host: &Host, name: &str, address: &str) -> Outcome {
+pub(super) fn up(host: &Host, name: &str, address: &str) -> Outcome {
     let line = format!(
         "modprobe xen-netfront 2>/dev/null; ip addr add {address}/24 dev eth0 && \
          ip link set eth0 up && echo up-$((2+2))"
@@ -46,7 +46,8 @@ fn up(host: &Host, name: &str, address: &str) -> Outcome {
     host.in_guest(name, &line, "up-4").map(drop)
 }
 
-fn answers(address: &str) -> String {
+/// A line of shell that says `answers-7` when the address does.
+pub(super) fn answers(address: &str) -> String {
     format!("ping -c 2 -W 30 {address} >/dev/null && echo answers-$((3+4))")
 }
 

@@ -58,6 +58,7 @@ const AVAILABLE: &[&str] = &[
     "nft_masq",
     "nft_ct",
     "nft_counter",
+    "nft_meta_bridge",
     "br_netfilter",
     "xen-acpi-processor",
 ];
@@ -112,12 +113,23 @@ pub struct Extra {
     pub to: String,
 }
 
+/// Programs that only some tests want: with their libraries each fills Dom0's memory.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct Programs {
+    /// xl and xenconsoled, to compare with.
+    pub xl: bool,
+    /// nft, for anti-spoofing.
+    pub nft: bool,
+    /// lvm and thin_check, for pools of logical volumes.
+    pub lvm: bool,
+}
+
 /// Builds the tree. `agent` is the `lab` binary (static).
 pub fn tree(
     pieces: &Pieces,
     agent: &Path,
     extras: &[Extra],
-    with_xl: bool,
+    programs: Programs,
 ) -> Result<Tree, TreeError> {
     let mut tree = Tree::new();
     for folder in ["/dev", "/proc", "/sys", "/run", "/root", "/tmp", "/mnt", "/etc", "/var/lib"] {
@@ -140,7 +152,16 @@ pub fn tree(
     tree.copy(AGENT, agent)?;
     let mut placed = Vec::new();
     program(&mut tree, pieces, &pieces.xenstored, "/usr/sbin/xenstored", &mut placed)?;
-    if with_xl {
+    if programs.nft {
+        program(&mut tree, pieces, &pieces.tools.nft, "/usr/sbin/nft", &mut placed)?;
+    }
+    if programs.lvm {
+        // Debian's places; its lvm looks for thin_check there.
+        program(&mut tree, pieces, &pieces.tools.lvm, "/usr/sbin/lvm", &mut placed)?;
+        let thin_check = "/usr/sbin/thin_check";
+        program(&mut tree, pieces, &pieces.tools.thin_check, thin_check, &mut placed)?;
+    }
+    if programs.xl {
         for path in &pieces.xl {
             let name = path.file_name().unwrap_or_default().to_string_lossy();
             program(&mut tree, pieces, path, &format!("/usr/sbin/{name}"), &mut placed)?;
