@@ -14,3 +14,4 @@ mod kill;
 mod lab;
 mod pool;
 mod sources;
+mod toolchains;
