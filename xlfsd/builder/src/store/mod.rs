@@ -28,6 +28,7 @@ use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use parking_lot::{Mutex, MutexGuard};
 
@@ -149,8 +150,13 @@ impl Store {
             make_folder(&work)?;
             lock.unlock().map_err(FileError::at("unlock", &path))?;
         }
-        if lock.try_lock_shared().is_err() {
-            return Err(StoreError::Busy { path: folder });
+        // Another builder that starts holds it alone for a moment, gc for longer.
+        let deadline = Instant::now() + PATIENCE;
+        while lock.try_lock_shared().is_err() {
+            if Instant::now() > deadline {
+                return Err(StoreError::Busy { path: folder });
+            }
+            std::thread::sleep(Duration::from_millis(50));
         }
         Ok(Self { folder, lock: Arc::new(lock), builds: Arc::default() })
     }
@@ -221,6 +227,9 @@ impl Store {
         Ok(Exclusive { lock: &self.lock, _builds: builds })
     }
 }
+
+/// How long opening a store waits for others.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 const PARTS: [&str; 8] =
     ["blobs", "results", "latest", "toolchains", "failed", "aside", "work", "images"];
