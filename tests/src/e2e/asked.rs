@@ -1,6 +1,7 @@
 //! A guest that serves, made with the parameters of `tests/chroot/KIND.py`, and
 //! asked by that script from Dom0: the same questions as without Xen, by the
-//! programs of the image `clients`.
+//! programs of the image `clients`. What a reboot keeps is for
+//! `tests/templates-in-chroot`, and for the scenario `lapp`.
 
 use std::time::Duration;
 
@@ -19,8 +20,8 @@ pub(super) const GUEST: &str = "10.77.0.2";
 /// How Dom0 logs in to the guest; all log-ins share a connection.
 const SSH: &str = "ssh -n -o BatchMode=yes -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null -o LogLevel=ERROR \
                    -o ControlMaster=auto -o ControlPath=/tmp/ssh -o ControlPersist=1h root@10.77.0.2";
-/// For all questions together.
-const DEADLINE: Duration = Duration::from_secs(600);
+/// For the first boot, and for all questions together.
+const DEADLINE: Duration = Duration::from_secs(900);
 /// Where the scripts have their files, as clients see it.
 const WORK: &str = "/check/work";
 const SCRIPTS: [(&str, &str); 4] = [
@@ -70,6 +71,8 @@ impl Asked {
         let mut words = vec!["xlfsctl", "-o", "json", "create", &self.guest];
         words.extend(["--template", self.kind.name(), "--memory", memory, "--ip", &address]);
         words.extend(["--ssh-key", key.trim()]);
+        // Each gigabyte to grow by is 15 s for an emulated guest.
+        words.extend(["--disk", "root,size=1G"]);
         let options: Vec<_> = parameters
             .stdout
             .lines()
@@ -92,20 +95,12 @@ impl Asked {
     /// Waits until the guest is set up, and puts its configuration disk where
     /// the scripts look for it.
     fn is_up(&self) -> Outcome {
-        self.host.printed(&self.guest, "xlfs-first-boot: done")?;
+        self.host.printed_within(&self.guest, "xlfs-first-boot: done", DEADLINE)?;
         let console = self.host.console_of(&self.guest)?;
         self.host.dom0().write(&format!("/clients{WORK}/console"), console)?;
         let mount = "mkdir -p /xlfs-seed && mount -o ro $(blkid -L CIDATA) /xlfs-seed";
         let mounted = self.client(SSH.split_whitespace().chain([mount]))?;
         check(mounted.success(), "the configuration disk in the guest, by ssh", &mounted)
-    }
-
-    /// Boots the guest again.
-    pub(super) fn reboot(&self) -> Outcome {
-        // The other end of the connection goes.
-        self.client(SSH.split_whitespace().chain(["-O", "exit"]))?;
-        self.host.act(&format!("reboot {} --timeout 600s", self.guest))?;
-        self.is_up()
     }
 
     /// Runs a program of the image `clients` to its end.
