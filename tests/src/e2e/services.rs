@@ -4,6 +4,7 @@
 use std::time::{Duration, Instant};
 
 use super::asked::{self, Asked};
+use super::documents::Domain;
 use super::host::{Host, PATIENCE, Setup};
 use super::{Outcome, Scenario, check};
 use crate::images::{self, Kind};
@@ -44,8 +45,13 @@ pub(super) fn host_for(kind: Kind, more: Setup<'_>) -> Outcome<Host> {
     Ok(host)
 }
 
-/// The guest is gone, and so is the host.
+/// The template's health checks say what the clients saw. Then the guest is
+/// gone, and so is the host.
 fn leave(host: &Host, guest: &str) -> Outcome {
+    let wait = format!("wait {guest} --health healthy --timeout 600s");
+    host.ask::<Domain>(&wait)?;
+    let list = host.dom0().ok(["xlfsctl", "list"])?.stdout;
+    check(list.contains(" healthy"), "a healthy guest in the list", list)?;
     host.act(&format!("shutdown {guest} --timeout 600s"))?;
     host.act(&format!("delete {guest}"))?;
     host.nothing_left()?;

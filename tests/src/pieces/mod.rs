@@ -136,7 +136,7 @@ pub struct Tools {
 }
 
 /// The packages of [`Tools`] and of [`Hotplug`].
-const TOOLS: [&str; 9] = [
+const TOOLS: [&str; 10] = [
     "nftables",
     "lvm2",
     "thin-provisioning-tools",
@@ -146,6 +146,7 @@ const TOOLS: [&str; 9] = [
     "iproute2",
     "mount",
     "coreutils",
+    "util-linux",
 ];
 
 /// What xl has run for each disk and interface of a guest.
@@ -153,7 +154,7 @@ const TOOLS: [&str; 9] = [
 pub struct Hotplug {
     /// The folder of the scripts.
     pub scripts: PathBuf,
-    /// Programs that these call and busybox does not have, and where they go.
+    /// Programs that these and the benchmark of copies call, and where they go.
     pub programs: Vec<(PathBuf, &'static str)>,
 }
 
@@ -334,9 +335,11 @@ fn assemble(cache: PathBuf, record: &Record, choice: &Choice) -> Result<Pieces, 
             (tool("iproute2", "ip")?, "/usr/sbin/ip"),
             (tool("iproute2", "bridge")?, "/usr/sbin/bridge"),
             (tool("mount", "losetup")?, "/usr/sbin/losetup"),
-            // For the benchmark of copies: busybox has no --sparse.
+            (tool("util-linux", "flock")?, "/usr/bin/flock"),
+            // And what busybox does another way: stat, cp --sparse.
             (tool("coreutils", "cp")?, "/usr/bin/cp"),
             (tool("coreutils", "sync")?, "/usr/bin/sync"),
+            (tool("coreutils", "stat")?, "/usr/bin/stat"),
         ],
     };
     let optional = |what, path: &Option<PathBuf>, or: PathBuf| match path {
