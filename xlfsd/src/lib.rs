@@ -7,7 +7,8 @@
 //! - `task` and `event`: long work with steps and progress, and the numbered
 //!   stream of what happens;
 //! - `template`, `image`: what guests are made from;
-//! - `storage`: the disks of guests: pools, volumes and who has them;
+//! - `storage`: the disks of guests: pools, volumes and who has them; `volume`:
+//!   what users ask of volumes;
 //! - `template`, `image`: what guests are made from; `value`: what users say
 //!   about one; `seed`: how that reaches the guest, on a small disk;
 //! - `console`: what guests print and who types;
@@ -39,3 +40,4 @@ pub mod task;
 pub mod template;
 pub mod toml_file;
 pub mod value;
+pub mod volume;

@@ -27,6 +27,7 @@ mod pools;
 mod refusals;
 mod resources;
 mod services;
+mod snapshots;
 mod spoofing;
 mod third_party;
 mod tiny_kernel;
@@ -174,6 +175,8 @@ pub const SCENARIOS: &[Scenario] = &[
     disks::NO_DISKS,
     hotplug::HOTPLUG,
     hotplug::BAD_HOTPLUG,
+    snapshots::SNAPSHOTS,
+    snapshots::KEPT,
     network::NETWORK,
     network::NO_NETWORK,
     spoofing::SCENARIO,

@@ -93,6 +93,15 @@ pub enum TreeError {
         /// The second.
         other: PathBuf,
     },
+    /// The scripts of xl cannot be read.
+    #[error("cannot read {path}")]
+    Read {
+        /// Which.
+        path: PathBuf,
+        /// The system's reason.
+        #[source]
+        source: std::io::Error,
+    },
     /// The initramfs cannot be written.
     #[error("cannot write {path}")]
     Write {
@@ -166,7 +175,8 @@ pub fn tree(
             let name = path.file_name().unwrap_or_default().to_string_lossy();
             program(&mut tree, pieces, path, &format!("/usr/sbin/{name}"), &mut placed)?;
         }
-        tree.file("/etc/xen/xl.conf", 0o644, "run_hotplug_scripts=0\nautoballoon=\"off\"\n");
+        tree.file("/etc/xen/xl.conf", 0o644, "autoballoon=\"off\"\n");
+        hotplug(&mut tree, pieces, &mut placed)?;
     }
     for extra in extras {
         tree.copy(&extra.to, &extra.from)?;
@@ -224,6 +234,25 @@ fn modules(tree: &mut Tree, folder: &Path) -> Result<(), TreeError> {
     for module in all {
         tree.file(&format!("{place}/{}.ko", module.name), 0o644, module.image);
     }
+    Ok(())
+}
+
+/// What xl runs for devices.
+fn hotplug(tree: &mut Tree, pieces: &Pieces, placed: &mut Vec<Extra>) -> Result<(), TreeError> {
+    for (from, to) in &pieces.hotplug.programs {
+        program(tree, pieces, from, to, placed)?;
+    }
+    for name in ["chmod", "exists", "list", "ls", "read", "rm", "write"] {
+        tree.link(&format!("/usr/bin/xenstore-{name}"), "xenstore");
+    }
+    let folder = &pieces.hotplug.scripts;
+    let failed = |source| TreeError::Read { path: folder.clone(), source };
+    for entry in std::fs::read_dir(folder).map_err(failed)? {
+        let path = entry.map_err(failed)?.path();
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        tree.copy(&format!("/etc/xen/scripts/{name}"), &path)?;
+    }
+    tree.folder("/var/log/xen").folder("/var/lock");
     Ok(())
 }
 

@@ -114,6 +114,8 @@ pub struct Pieces {
     /// Programs of the benchmark's other side (xl, xenconsoled, xen-init-dom0),
     /// and the one that has xenstored write down its requests.
     pub xl: Vec<PathBuf>,
+    /// What goes with xl where guests have devices.
+    pub hotplug: Hotplug,
     /// Programs of Dom0 that xlfsd runs for some guests.
     pub tools: Tools,
     /// Where shared libraries are looked for.
@@ -133,8 +135,27 @@ pub struct Tools {
     pub thin_check: PathBuf,
 }
 
-/// The packages of [`Tools`].
-const TOOLS: [&str; 3] = ["nftables", "lvm2", "thin-provisioning-tools"];
+/// The packages of [`Tools`] and of [`Hotplug`].
+const TOOLS: [&str; 9] = [
+    "nftables",
+    "lvm2",
+    "thin-provisioning-tools",
+    "xen-utils-common",
+    "xenstore-utils",
+    "bash",
+    "iproute2",
+    "mount",
+    "coreutils",
+];
+
+/// What xl has run for each disk and interface of a guest.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Hotplug {
+    /// The folder of the scripts.
+    pub scripts: PathBuf,
+    /// Programs that these call and busybox does not have, and where they go.
+    pub programs: Vec<(PathBuf, &'static str)>,
+}
 
 /// What the cache holds, as recorded when it was filled.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -292,8 +313,8 @@ fn assemble(cache: PathBuf, record: &Record, choice: &Choice) -> Result<Pieces, 
         .ok_or(PiecesError::Absent { package: busybox, what: "busybox" })?;
     let tool = |package: &str, name: &'static str| {
         let root = folder(package);
-        // Debian 13 has moved all of them to usr/sbin.
-        ["usr/sbin", "sbin"]
+        // Debian 13 has moved all of them below usr.
+        ["usr/sbin", "sbin", "usr/bin", "bin"]
             .iter()
             .find_map(|sbin| find(&root.join(sbin), name, |found| found == name).ok())
             .ok_or(PiecesError::Absent { package: root, what: name })
@@ -302,6 +323,21 @@ fn assemble(cache: PathBuf, record: &Record, choice: &Choice) -> Result<Pieces, 
         nft: tool("nftables", "nft")?,
         lvm: tool("lvm2", "lvm")?,
         thin_check: tool("thin-provisioning-tools", "pdata_tools")?,
+    };
+    let scripts = folder("xen-utils-common").join("etc/xen/scripts");
+    find(&scripts, "etc/xen/scripts/vif-bridge", |found| found == "vif-bridge")?;
+    let hotplug = Hotplug {
+        scripts,
+        programs: vec![
+            (tool("bash", "bash")?, "/bin/bash"),
+            (tool("xenstore-utils", "xenstore")?, "/usr/bin/xenstore"),
+            (tool("iproute2", "ip")?, "/usr/sbin/ip"),
+            (tool("iproute2", "bridge")?, "/usr/sbin/bridge"),
+            (tool("mount", "losetup")?, "/usr/sbin/losetup"),
+            // For the benchmark of copies: busybox has no --sparse.
+            (tool("coreutils", "cp")?, "/usr/bin/cp"),
+            (tool("coreutils", "sync")?, "/usr/bin/sync"),
+        ],
     };
     let optional = |what, path: &Option<PathBuf>, or: PathBuf| match path {
         Some(path) => given(what, path),
@@ -325,6 +361,7 @@ fn assemble(cache: PathBuf, record: &Record, choice: &Choice) -> Result<Pieces, 
             .map(program)
             .collect::<Result<_, _>>()?,
         tools,
+        hotplug,
         library_folders: record
             .folders
             .values()

@@ -31,7 +31,7 @@ pub(crate) struct AttachDisk {
     /// The guest.
     #[arg(add = complete::guests_for(Operation::Attach))]
     guest: String,
-    /// Such as size=10G, xvdb,size=10G,pool=fast or image=data,ro,keep.
+    /// Such as size=10G, xvdb,size=10G,pool=fast, image=data,ro,keep or volume=data.
     #[arg(value_parser = disk)]
     disk: DiskRequest,
     #[command(flatten)]
@@ -111,10 +111,11 @@ struct Closing {
     timeout: Option<Duration>,
 }
 
-const ATTACH_DISK: Verb = Verb { word: "attach", phrase: "attach the disk to" };
-const ATTACH_NIC: Verb = Verb { word: "attach", phrase: "attach the interface to" };
-const DETACH_DISK: Verb = Verb { word: "detach", phrase: "detach the disk from" };
-const DETACH_NIC: Verb = Verb { word: "detach", phrase: "detach the interface from" };
+const ATTACH_DISK: Verb = Verb { word: "attach", phrase: "attach the disk to", noun: "guest" };
+const ATTACH_NIC: Verb = Verb { word: "attach", phrase: "attach the interface to", noun: "guest" };
+const DETACH_DISK: Verb = Verb { word: "detach", phrase: "detach the disk from", noun: "guest" };
+const DETACH_NIC: Verb =
+    Verb { word: "detach", phrase: "detach the interface from", noun: "guest" };
 
 impl Disk {
     pub(crate) async fn run(self, session: &Session) -> Result<Exit, Failure> {

@@ -55,6 +55,7 @@ pub(crate) fn facts(domain: &Domain, output: &Output) -> String {
     let used = cpu_time.map(|span| format!(", {span} of CPU time used")).unwrap_or_default();
     facts.fact("vCPUs", format!("{}{used}", domain.vcpus));
     facts.many("Disks", domain.disks.iter().map(disk));
+    facts.many("Snapshots", domain.snapshots.iter().map(super::snapshot::sentence));
     facts.many("Network", domain.nics.iter().map(nic));
     facts.fact("Template", &domain.template);
     let mut parameters: Vec<_> = domain.parameters.iter().collect();

@@ -16,7 +16,7 @@ use crate::output::view::domain::{DomainView, state_word};
 use crate::output::view::health::health_word;
 use crate::words::duration;
 
-/// Wait for a state of a guest, its health, or a text on its console.
+/// Wait for a guest's state or health, or a text on its console.
 #[derive(Debug, Args)]
 #[command(group = clap::ArgGroup::new("for").required(true).multiple(true))]
 pub(crate) struct Wait {

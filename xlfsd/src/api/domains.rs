@@ -14,8 +14,8 @@ use xlfs_proto::v1::{
 };
 
 use crate::domain::{
-    Accepted, CreateRequest, DetachRequest, DeviceKey, DiskName, DiskRequest, Guests, LETS_GO,
-    NicRequest, PolicyChange, SHUTDOWN, WaitRequest,
+    Accepted, CloneRequest, CreateRequest, DetachRequest, DeviceKey, DiskName, DiskRequest, Guests,
+    LETS_GO, NicRequest, PolicyChange, SHUTDOWN, WaitRequest,
 };
 use crate::problem::Problem;
 use crate::seed::Settings;
@@ -36,7 +36,7 @@ impl Domains {
     }
 }
 
-fn reply(accepted: Accepted, dry_run: bool) -> Response<OperationReply> {
+pub(super) fn reply(accepted: Accepted, dry_run: bool) -> Response<OperationReply> {
     let changed = accepted.task.is_some() || (dry_run && !accepted.plan.is_empty());
     Response::new(OperationReply {
         task: accepted.task,
@@ -81,6 +81,8 @@ fn disk(disk: pb::DiskRequest) -> Result<DiskRequest, Problem> {
         read_only: disk.read_only,
         keep: disk.keep,
         swap: false,
+        volume: filled(disk.volume),
+        copy_of: None,
     })
 }
 
@@ -186,6 +188,7 @@ impl DomainService for Domains {
             start: !request.no_start,
             paused: request.paused,
             dry_run,
+            like: None,
         };
         Ok(reply(self.guests.create(create).await?, dry_run))
     }
@@ -299,6 +302,51 @@ impl DomainService for Domains {
             timeout: timeout(given)?.unwrap_or(LETS_GO),
         };
         Ok(reply(self.guests.detach(&name, asked, dry_run).await?, dry_run))
+    }
+
+    async fn create_snapshot(
+        &self,
+        request: Request<pb::CreateSnapshotRequest>,
+    ) -> Result<Response<OperationReply>, Status> {
+        let pb::CreateSnapshotRequest { name, snapshot, dry_run } = request.into_inner();
+        let snapshot = (!snapshot.is_empty()).then_some(snapshot);
+        Ok(reply(self.guests.snapshot(&name, snapshot, dry_run).await?, dry_run))
+    }
+
+    async fn restore_snapshot(
+        &self,
+        request: Request<pb::RestoreSnapshotRequest>,
+    ) -> Result<Response<OperationReply>, Status> {
+        let pb::RestoreSnapshotRequest { name, snapshot, dry_run } = request.into_inner();
+        Ok(reply(self.guests.restore(&name, &snapshot, dry_run).await?, dry_run))
+    }
+
+    async fn delete_snapshot(
+        &self,
+        request: Request<pb::DeleteSnapshotRequest>,
+    ) -> Result<Response<OperationReply>, Status> {
+        let pb::DeleteSnapshotRequest { name, snapshot, dry_run } = request.into_inner();
+        Ok(reply(self.guests.delete_snapshot(&name, &snapshot, dry_run).await?, dry_run))
+    }
+
+    async fn clone_domain(
+        &self,
+        request: Request<pb::CloneDomainRequest>,
+    ) -> Result<Response<OperationReply>, Status> {
+        let request = request.into_inner();
+        let dry_run = request.dry_run;
+        let clone = CloneRequest {
+            source: request.name,
+            name: request.new_name,
+            parameters: request.parameters,
+            memory_mib: request.memory_mib,
+            vcpus: request.vcpus,
+            nics: request.nics.into_iter().map(nic).collect::<Result<_, _>>()?,
+            configuration: settings(request.configuration.unwrap_or_default())?,
+            start: request.start,
+            dry_run,
+        };
+        Ok(reply(self.guests.clone_guest(clone).await?, dry_run))
     }
 
     async fn wait_domain(

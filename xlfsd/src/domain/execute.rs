@@ -41,6 +41,9 @@ async fn one(run: &mut Run, index: usize, step: &Step) -> Result<(), Problem> {
             | Step::UnlistDevice
             | Step::RemoveVolume
             | Step::KeepVolume
+            | Step::SwitchDisks
+            | Step::RemoveReplaced
+            | Step::RemoveSnapshots { .. }
     );
     if may_stop && run.cancel.is_cancelled() {
         return Err(cancelled());

@@ -66,7 +66,12 @@ impl Guests {
         )?;
         let disk = found.into_iter().next().filter(|_| wrong.is_empty());
         let disk = disk.ok_or_else(|| refused(&record.title(), wrong))?;
-        let change = DeviceChange { device: Device::Disk(disk), remove_volume: true };
+        let adopted = disk.adopted;
+        if adopted {
+            let disks = &self.shared.disks;
+            disks.check_shared(disk.volume.uuid, record.uuid, super::record::access(&disk))?;
+        }
+        let change = DeviceChange { device: Device::Disk(disk), remove_volume: !adopted };
         Ok(self.attach(taken, change, holds))
     }
 

@@ -29,6 +29,12 @@ pub(super) enum Goal {
     Attached(DeviceKind),
     /// It has one less.
     Detached { kind: DeviceKind, timeout: Duration, force: bool, remove_volume: bool },
+    /// What the disks hold is kept, after what is under way has come to them.
+    Kept { paused: bool },
+    /// The disks hold what a snapshot has.
+    Restored,
+    /// Nothing unfinished is left of snapshots and restored disks.
+    Tidied,
     /// The vCPUs stand still.
     Paused,
     /// The vCPUs run.
@@ -64,6 +70,8 @@ pub(super) struct World {
     pub seed: bool,
     /// It has network interfaces.
     pub nics: bool,
+    /// It has snapshots, or disks that were being restored.
+    pub snapshots: bool,
 }
 
 impl World {
@@ -79,6 +87,7 @@ impl World {
             volumes: !record.disks.is_empty(),
             seed: record.seed,
             nics: !record.nics.is_empty(),
+            snapshots: !record.snapshots.is_empty() || !record.restoring.is_empty(),
         }
     }
 }
@@ -123,6 +132,9 @@ pub(super) fn plan(world: World, goal: Goal) -> Vec<Step> {
             if world.seed {
                 steps.push(Step::RemoveSeed);
             }
+            if world.snapshots {
+                steps.extend([Step::RemoveReplaced, Step::RemoveSnapshots { all: true }]);
+            }
             if world.volumes {
                 steps.push(Step::RemoveVolumes);
             }
@@ -140,6 +152,18 @@ pub(super) fn plan(world: World, goal: Goal) -> Vec<Step> {
             if kind == DeviceKind::Disk {
                 steps.push(if remove_volume { Step::RemoveVolume } else { Step::KeepVolume });
             }
+        }
+        Goal::Kept { paused } => {
+            if paused {
+                steps.push(Step::SettleDisks);
+            }
+            steps.extend([Step::CopyDisks, Step::KeepSnapshot]);
+        }
+        Goal::Restored => {
+            steps.extend([Step::CopySnapshot, Step::SwitchDisks, Step::RemoveReplaced]);
+        }
+        Goal::Tidied => {
+            steps.extend([Step::RemoveReplaced, Step::RemoveSnapshots { all: false }]);
         }
         Goal::Paused => steps.push(Step::Pause),
         Goal::Unpaused => steps.push(Step::Unpause),
@@ -218,9 +242,16 @@ fn take_down(steps: &mut Vec<Step>, world: World) {
 mod tests {
     use super::*;
 
-    const NONE: World =
-        World { domain: false, ended: false, volumes: false, seed: false, nics: false };
-    const WITH_ALL: World = World { volumes: true, seed: true, nics: true, ..NONE };
+    const NONE: World = World {
+        domain: false,
+        ended: false,
+        volumes: false,
+        seed: false,
+        nics: false,
+        snapshots: false,
+    };
+    const WITH_ALL: World =
+        World { volumes: true, seed: true, nics: true, snapshots: true, ..NONE };
     const RUNS: World = World { domain: true, ..NONE };
     const ENDED: World = World { ended: true, ..RUNS };
     const TIMEOUT: Duration = Duration::from_secs(1);
@@ -285,6 +316,7 @@ mod tests {
         assert!(at("stop-domain") < at("disconnect-nics"));
         assert!(at("disconnect-nics") < at("destroy-domain"));
         assert!(at("withdraw-nodes") < at("remove-volumes"));
+        assert!(at("withdraw-nodes") < at("remove-snapshots"));
         assert!(at("remove-volumes") < at("forget-guest"));
     }
 
@@ -310,6 +342,15 @@ mod tests {
         );
         assert!(!gone(RUNS, true, true).contains(&"close-device"));
         assert_eq!(gone(NONE, false, true), ["release-device", "unlist-device", "remove-volume"]);
+    }
+
+    #[test]
+    fn disks_are_switched_when_all_are_copied_and_removed_after_that() {
+        let kept = names(RUNS, Goal::Kept { paused: true });
+        assert_eq!(kept, ["settle-disks", "copy-disks", "keep-snapshot"]);
+        assert_eq!(names(NONE, Goal::Kept { paused: false }), kept[1..]);
+        let restored = names(NONE, Goal::Restored);
+        assert_eq!(restored, ["copy-snapshot", "switch-disks", "remove-replaced"]);
     }
 
     /// Plans are the same for the same input, and no step comes twice.

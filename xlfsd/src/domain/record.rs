@@ -9,7 +9,9 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 use xlfs_xen::loopdev::Access;
 
-use super::devices::{Device, DeviceChange, DeviceKey, DiskRecord, NicRecord};
+use super::devices::{
+    Device, DeviceChange, DeviceKey, DiskRecord, NicRecord, RestoredDisk, SnapshotRecord,
+};
 use crate::durable::{self, FileError, UNFINISHED};
 use crate::event::EventBus;
 use crate::host::{DiskSource, DiskUse};
@@ -33,6 +35,14 @@ pub enum Work {
     Attach,
     /// Taking one from it.
     Detach,
+    /// Keeping what its disks hold.
+    Snapshot,
+    /// Having its disks hold what they held.
+    Restore,
+    /// Removing a snapshot.
+    Unsnapshot,
+    /// Being copied; never on record, as the copy's own creation is.
+    Clone,
     /// Removing the domain of a guest that ended by itself.
     Cleanup,
     Delete,
@@ -92,6 +102,12 @@ pub struct GuestRecord {
     /// The device that is being attached or detached.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub change: Option<DeviceChange>,
+    /// Oldest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub snapshots: Vec<SnapshotRecord>,
+    /// The disks that a snapshot's content comes back to.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub restoring: Vec<RestoredDisk>,
 }
 
 impl GuestRecord {
@@ -104,8 +120,7 @@ impl GuestRecord {
 
     /// How it uses one of its disks.
     pub fn uses_disk(&self, disk: &DiskRecord) -> DiskUse {
-        let access = if disk.read_only { Access::ReadOnly } else { Access::ReadWrite };
-        self.disk_use(DiskSource::Volume(disk.volume.uuid), access)
+        self.disk_use(DiskSource::Volume(disk.volume.uuid), access(disk))
     }
 
     /// How it uses its configuration disk.
@@ -116,6 +131,20 @@ impl GuestRecord {
     fn disk_use(&self, source: DiskSource, access: Access) -> DiskUse {
         let guest = Holder { uuid: self.uuid, name: self.name.clone() };
         DiskUse { source, guest, access }
+    }
+
+    /// The restored disks have become the guest's.
+    pub fn is_restored(&self) -> bool {
+        let has = |volume| self.disks.iter().any(|disk| disk.volume.uuid == volume);
+        self.restoring.iter().any(|restored| has(restored.volume.uuid))
+    }
+
+    /// Forgets what of a snapshot was undone.
+    pub fn forget_unfinished(&mut self) {
+        self.snapshots.retain(|snapshot| !snapshot.unfinished);
+        if !self.is_restored() {
+            self.restoring.clear();
+        }
     }
 
     /// It has something in Dom0 beside its domain.
@@ -191,6 +220,11 @@ impl GuestRecord {
         }
         Ok(record)
     }
+}
+
+/// How a guest uses a disk.
+pub(super) fn access(disk: &DiskRecord) -> Access {
+    if disk.read_only { Access::ReadOnly } else { Access::ReadWrite }
 }
 
 /// Milliseconds since 1970, for records.
@@ -280,6 +314,8 @@ pub(super) fn sample(name: &str) -> GuestRecord {
         health: Vec::new(),
         seed: false,
         change: None,
+        snapshots: Vec::new(),
+        restoring: Vec::new(),
         last_end: Some(LastEnd { cause: "poweroff".into(), at_ms: 5 }),
     }
 }

@@ -9,6 +9,9 @@
 //! | the same | none | started |
 //! | shutdown | a running domain | asked again |
 //! | destroy, cleanup, delete | anything | finished |
+//! | snapshot | anything | undone; a paused guest is adopted first |
+//! | unsnapshot | anything | finished; the same |
+//! | restore | anything | finished once the disks are the restored ones, else undone |
 //! | attach | anything | the device is taken away, unless the guest has it whole |
 //! | detach | anything | finished |
 //! | nothing | a domain that ran | adopted: its console is served again |
@@ -62,6 +65,9 @@ impl Guests {
             (Some(Work::Delete), _) => (Goal::Forgotten, Work::Delete),
             (Some(Work::Attach | Work::Detach), _) => {
                 return self.settle_device(host, guest, turn, domain.as_ref()).await;
+            }
+            (Some(Work::Snapshot | Work::Restore | Work::Unsnapshot | Work::Clone), _) => {
+                return self.settle_snapshot(host, guest, turn, domain.as_ref()).await;
             }
             (Some(Work::Destroy), _) => (Goal::Gone, Work::Destroy),
             (Some(Work::Cleanup), _) => (Goal::Gone, Work::Cleanup),
@@ -134,6 +140,25 @@ impl Guests {
         self.warn_interrupted(guest);
         let text = format!("taking the {} away", change.device.title());
         self.begin(guest.clone(), turn, Some(host.clone()), Work::Detach, steps, text);
+        Ok(())
+    }
+
+    /// A guest whose disks were being kept or restored.
+    async fn settle_snapshot(
+        &self,
+        host: &Arc<Host>,
+        guest: &Arc<Guest>,
+        turn: Turn,
+        domain: Option<&DomainInfo>,
+    ) -> Result<(), Problem> {
+        if let Err(problem) = self.adopt(host, guest, domain).await {
+            let text = format!("cannot settle the guest {}: {problem:#}", guest.name());
+            self.shared.base.events.warn(guest.name(), "RECOVERY_FAILED", text);
+        }
+        self.warn_interrupted(guest);
+        let steps = plan(World::of(&guest.record(), domain), Goal::Tidied);
+        let text = "removing what was not finished".to_owned();
+        self.begin(guest.clone(), turn, Some(host.clone()), Work::Unsnapshot, steps, text);
         Ok(())
     }
 

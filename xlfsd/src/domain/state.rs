@@ -24,6 +24,8 @@ pub(super) fn state(observed: &Observed<'_>) -> DomainState {
         }
         // A guest lives on while a device comes or goes.
         Some(Work::Attach | Work::Detach) | None => {}
+        // So does one whose disks are copied; it does not run anyway.
+        Some(Work::Snapshot | Work::Restore | Work::Unsnapshot | Work::Clone) => {}
     }
     match observed.domain {
         None if observed.held => DomainState::Held,
@@ -43,7 +45,7 @@ pub(super) fn of_domain(domain: &DomainInfo) -> DomainState {
     }
 }
 
-const ALL: [Operation; 10] = [
+const ALL: [Operation; 13] = [
     Operation::Start,
     Operation::Shutdown,
     Operation::Reboot,
@@ -53,6 +55,9 @@ const ALL: [Operation; 10] = [
     Operation::Delete,
     Operation::Attach,
     Operation::Detach,
+    Operation::Snapshot,
+    Operation::Restore,
+    Operation::Clone,
     Operation::Console,
 ];
 
@@ -72,6 +77,10 @@ pub(super) fn refusal(operation: Operation, state: DomainState) -> Option<&'stat
         (O::Start, S::Crashed) => Some("its crashed domain is still there: destroy it first"),
         (O::Start, S::Dying) => Some("its last domain is still being taken apart"),
         (O::Attach | O::Detach, S::Stopped | S::Held | S::Running | S::Paused) => None,
+        (O::Snapshot | O::Clone, S::Stopped | S::Held | S::Paused) => None,
+        (O::Snapshot | O::Clone, S::Running) => Some("it runs: pause it or shut it down first"),
+        (O::Restore, S::Stopped | S::Held) => None,
+        (O::Restore, S::Running | S::Paused) => Some("it has a domain: shut it down first"),
         (O::Delete, S::Stopped | S::Held) => None,
         (O::Delete, _) => Some("it has a domain: stop it first, or use --force"),
         (O::Shutdown | O::Reboot | O::Pause, S::Running) => None,

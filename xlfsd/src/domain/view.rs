@@ -7,10 +7,10 @@ use prost_types::Timestamp;
 use xlfs_proto::v1 as pb;
 use xlfs_xen::hypercall::DomainInfo;
 
-use super::devices::{DiskRecord, NicRecord};
+use super::devices::{DiskRecord, NicRecord, SnapshotDisk, SnapshotRecord};
 use super::guest::Guest;
 use super::operations::Guests;
-use super::record::time_of;
+use super::record::{GuestRecord, time_of};
 use super::request::WaitRequest;
 use super::state::{Observed, of_domain, operations, state, word};
 use crate::host::Host;
@@ -120,6 +120,7 @@ impl Guests {
             problems,
             disks: record.disks.iter().map(disk).collect(),
             nics: record.nics.iter().map(nic).collect(),
+            snapshots: record.snapshots.iter().map(|one| snapshot(one, &record)).collect(),
             console: Some(guest.console().stats()),
             health: self.health(&record, now),
         }
@@ -259,6 +260,21 @@ fn disk(disk: &DiskRecord) -> pb::Disk {
         read_only: disk.read_only,
         keep: disk.keep,
         image_digest: disk.volume.image.map(|digest| digest.to_string()).unwrap_or_default(),
+    }
+}
+
+fn snapshot(snapshot: &SnapshotRecord, record: &GuestRecord) -> pb::Snapshot {
+    let disk = |disk: &SnapshotDisk| pb::SnapshotDisk {
+        name: disk.name.to_string(),
+        volume: disk.volume.name.clone(),
+        size_bytes: disk.volume.size,
+    };
+    pb::Snapshot {
+        name: snapshot.name.clone(),
+        created: Some(Timestamp::from(time_of(snapshot.created_ms))),
+        paused: snapshot.paused,
+        disks: snapshot.disks.iter().map(disk).collect(),
+        problem: snapshot.problem(record).unwrap_or_default(),
     }
 }
 

@@ -123,6 +123,19 @@ impl Guests {
                     self.shared.net.macs.release(guest.uuid(), index);
                 }
             }
+        } else if let Some(Work::Snapshot | Work::Restore | Work::Unsnapshot) = work {
+            // What is left over is removed at the next start of the daemon.
+            let noted = self.note(&guest, |record| {
+                if result.is_err() && !leaves && work != Some(Work::Unsnapshot) {
+                    record.forget_unfinished();
+                }
+                let untidy = record.snapshots.iter().any(|snapshot| snapshot.unfinished)
+                    || !record.restoring.is_empty();
+                record.work = untidy.then_some(Work::Unsnapshot);
+            });
+            if let Err(problem) = noted {
+                tracing::error!(guest = guest.name(), "{problem:#}");
+            }
         } else if work.is_some() {
             let failed_start = result.is_err() && matches!(work, Some(Work::Start));
             let ended = matches!(work, Some(Work::Shutdown | Work::Destroy)) && result.is_ok();
@@ -140,6 +153,7 @@ impl Guests {
                 tracing::error!(guest = guest.name(), "{problem:#}");
             }
         }
+        guest.lend(None);
         guest.set_current(None);
         let cause = match (&result, work) {
             (Ok(()), Some(work)) => kind(work).to_owned(),
@@ -188,6 +202,10 @@ pub(super) fn kind(work: Work) -> &'static str {
         Work::Destroy => "destroy",
         Work::Attach => "attach",
         Work::Detach => "detach",
+        Work::Snapshot => "snapshot",
+        Work::Restore => "restore",
+        Work::Unsnapshot => "delete-snapshot",
+        Work::Clone => "clone",
         Work::Cleanup => "cleanup",
         Work::Delete => "delete",
     }

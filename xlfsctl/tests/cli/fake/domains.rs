@@ -6,12 +6,11 @@ use prost_types::{Duration, Timestamp};
 use tonic::{Request, Response, Status, async_trait};
 use xlfs_proto::v1::domain_service_server::DomainService;
 use xlfs_proto::v1::{
-    AttachDiskRequest, AttachNicRequest, ConsoleStats, CreateDomainRequest, DeleteDomainRequest,
-    DestroyDomainRequest, DetachDiskRequest, DetachNicRequest, Domain, DomainState, EndAction,
-    EndPolicy, GetDomainRequest, Health, HealthCheck, HealthCheckStatus, HealthKind, HealthState,
-    ListDomainsRequest, ListDomainsResponse, Operation, OperationReply, OperationStatus,
-    PauseDomainRequest, RebootDomainRequest, ShutdownDomainRequest, StartDomainRequest,
-    UnpauseDomainRequest, WaitDomainRequest,
+    self, ConsoleStats, CreateDomainRequest, DeleteDomainRequest, DestroyDomainRequest, Domain,
+    DomainState, EndAction, EndPolicy, GetDomainRequest, Health, HealthCheck, HealthCheckStatus,
+    HealthKind, HealthState, ListDomainsRequest, ListDomainsResponse, Operation, OperationReply,
+    OperationStatus, PauseDomainRequest, RebootDomainRequest, ShutdownDomainRequest,
+    StartDomainRequest, UnpauseDomainRequest, WaitDomainRequest,
 };
 
 use super::{Stage, not_found};
@@ -60,6 +59,7 @@ pub(crate) fn domain(name: &str, state: DomainState) -> Domain {
         disks: Vec::new(),
         nics: Vec::new(),
         health: None,
+        snapshots: Vec::new(),
         problems: Vec::new(),
         console: Some(ConsoleStats {
             bytes: 48_213,
@@ -99,7 +99,7 @@ pub(crate) fn ill() -> Health {
 }
 
 impl Stage {
-    fn change(
+    pub(super) fn change(
         &self,
         name: &str,
         request: &impl std::fmt::Debug,
@@ -205,7 +205,7 @@ impl DomainService for Stage {
 
     async fn attach_disk(
         &self,
-        request: Request<AttachDiskRequest>,
+        request: Request<v1::AttachDiskRequest>,
     ) -> Result<Response<OperationReply>, Status> {
         let request = request.into_inner();
         self.change(&request.name, &request)
@@ -213,7 +213,7 @@ impl DomainService for Stage {
 
     async fn detach_disk(
         &self,
-        request: Request<DetachDiskRequest>,
+        request: Request<v1::DetachDiskRequest>,
     ) -> Result<Response<OperationReply>, Status> {
         let request = request.into_inner();
         self.change(&request.name, &request)
@@ -221,7 +221,7 @@ impl DomainService for Stage {
 
     async fn attach_nic(
         &self,
-        request: Request<AttachNicRequest>,
+        request: Request<v1::AttachNicRequest>,
     ) -> Result<Response<OperationReply>, Status> {
         let request = request.into_inner();
         self.change(&request.name, &request)
@@ -229,7 +229,39 @@ impl DomainService for Stage {
 
     async fn detach_nic(
         &self,
-        request: Request<DetachNicRequest>,
+        request: Request<v1::DetachNicRequest>,
+    ) -> Result<Response<OperationReply>, Status> {
+        let request = request.into_inner();
+        self.change(&request.name, &request)
+    }
+
+    async fn create_snapshot(
+        &self,
+        request: Request<v1::CreateSnapshotRequest>,
+    ) -> Result<Response<OperationReply>, Status> {
+        let request = request.into_inner();
+        self.change(&request.name, &request)
+    }
+
+    async fn restore_snapshot(
+        &self,
+        request: Request<v1::RestoreSnapshotRequest>,
+    ) -> Result<Response<OperationReply>, Status> {
+        let request = request.into_inner();
+        self.change(&request.name, &request)
+    }
+
+    async fn delete_snapshot(
+        &self,
+        request: Request<v1::DeleteSnapshotRequest>,
+    ) -> Result<Response<OperationReply>, Status> {
+        let request = request.into_inner();
+        self.change(&request.name, &request)
+    }
+
+    async fn clone_domain(
+        &self,
+        request: Request<v1::CloneDomainRequest>,
     ) -> Result<Response<OperationReply>, Status> {
         let request = request.into_inner();
         self.change(&request.name, &request)

@@ -7,6 +7,7 @@ use crate::domain::request::DiskRequest;
 use crate::host::Disks;
 use crate::image::{ImageHold, ImageKind, ImageStore};
 use crate::problem::{FieldProblem, Problem};
+use crate::storage::{VolumeOrigin, VolumeRecord};
 
 /// Disks that a guest can have.
 const MOST: usize = 64;
@@ -42,6 +43,19 @@ pub(in crate::domain) fn disks(
             refuse(format!("the guest has {} already", other.name));
             continue;
         }
+        if let Some(reference) = &disk.volume {
+            if disk.size.is_some() || disk.image.is_some() || disk.pool.is_some() {
+                refuse("a volume that is there has its size, image and pool already".into());
+                continue;
+            }
+            let volume = pools.volume(reference)?;
+            if has.iter().chain(&records).any(|other| other.volume.uuid == volume.uuid) {
+                refuse(format!("the guest has the volume {} already", volume.name));
+                continue;
+            }
+            records.push(adopted(name, volume, disk.read_only));
+            continue;
+        }
         let pool = disk.pool.clone().map_or_else(|| pools.default_pool(), Ok)?;
         pools.check(&pool).map_err(|problem| problem.object(format!("guest {guest}")))?;
         let hold = disk.image.as_deref().map(|image| images.hold(image)).transpose();
@@ -50,6 +64,7 @@ pub(in crate::domain) fn disks(
         if record.as_ref().is_some_and(|image| image.kind != ImageKind::Disk) {
             refuse("its image is no disk".into());
         }
+        let copied = disk.copy_of.as_ref();
         let least = record.as_ref().map_or(0, |image| image.size);
         let size = match disk.size {
             Some(size) if size < least => {
@@ -70,15 +85,28 @@ pub(in crate::domain) fn disks(
                 name: format!("{guest}-{name}"),
                 pool,
                 size: size.next_multiple_of(UNIT),
-                image: hold.as_ref().map(ImageHold::digest),
+                image: copied.map_or(hold.as_ref().map(ImageHold::digest), |from| from.image),
                 swap: disk.swap,
+                copy_of: copied.map(|from| from.uuid),
             },
             read_only: disk.read_only,
             keep: disk.keep,
+            adopted: false,
         });
         holds.extend(hold);
     }
     Ok((records, holds))
+}
+
+/// A disk of a volume that is there.
+fn adopted(name: DiskName, volume: VolumeRecord, read_only: bool) -> DiskRecord {
+    let image = match volume.origin {
+        VolumeOrigin::Image { digest } => Some(digest),
+        VolumeOrigin::Empty | VolumeOrigin::Volume { .. } => None,
+    };
+    let VolumeRecord { uuid, name: of, pool, size, .. } = volume;
+    let volume = VolumeRecipe { uuid, name: of, pool, size, image, swap: false, copy_of: None };
+    DiskRecord { name, volume, read_only, keep: true, adopted: true }
 }
 
 fn missing(guest: &str, disk: &DiskRequest, name: DiskName, problem: Problem) -> Problem {

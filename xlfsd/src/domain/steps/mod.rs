@@ -47,8 +47,21 @@
 //! | release-device | lets go of block device or firewall rules | - |
 //! | unlist-device | takes it off the record | - |
 //! | remove-volume, keep-volume | removes the volume; keeps it for others | - |
+//!
+//! Snapshots, and disks that are copied:
+//!
+//! | step | does | undo |
+//! |---|---|---|
+//! | settle-disks | waits until a paused guest's writes are on its disks | - |
+//! | copy-disks | copies the disks into the snapshot's volumes | removes them |
+//! | keep-snapshot | has the record say that it is whole | - |
+//! | copy-snapshot | copies the snapshot's volumes for the guest | removes them |
+//! | switch-disks | makes them the guest's disks, all at once | - |
+//! | remove-replaced | removes the volumes that were its disks | - |
+//! | remove-snapshots | removes snapshots that are unfinished, or all | - |
 
 mod build;
+mod copies;
 mod disks;
 mod end;
 mod hotplug;
@@ -124,6 +137,13 @@ pub(super) enum Step {
     UnlistDevice,
     RemoveVolume,
     KeepVolume,
+    SettleDisks,
+    CopyDisks,
+    KeepSnapshot,
+    CopySnapshot,
+    SwitchDisks,
+    RemoveReplaced,
+    RemoveSnapshots { all: bool },
 }
 
 impl Step {
@@ -168,6 +188,13 @@ impl Step {
             Self::UnlistDevice => "unlist-device",
             Self::RemoveVolume => "remove-volume",
             Self::KeepVolume => "keep-volume",
+            Self::SettleDisks => "settle-disks",
+            Self::CopyDisks => "copy-disks",
+            Self::KeepSnapshot => "keep-snapshot",
+            Self::CopySnapshot => "copy-snapshot",
+            Self::SwitchDisks => "switch-disks",
+            Self::RemoveReplaced => "remove-replaced",
+            Self::RemoveSnapshots { .. } => "remove-snapshots",
         }
     }
 
@@ -213,6 +240,17 @@ impl Step {
                     Some(Device::Disk(disk)) => format!("volume {}", disk.volume.name),
                     _ => format!("volume of {name}"),
                 }
+            }
+            Self::SettleDisks => format!("disks of the paused guest that {name} is made from"),
+            Self::CopyDisks | Self::KeepSnapshot | Self::RemoveSnapshots { .. } => {
+                let all = *self == Self::RemoveSnapshots { all: true };
+                let snapshots = record.snapshots.iter().filter(|one| all || one.unfinished);
+                let names: Vec<_> = snapshots.map(|snapshot| snapshot.name.as_str()).collect();
+                format!("snapshot {} of {name}", names.join(", "))
+            }
+            Self::CopySnapshot | Self::SwitchDisks | Self::RemoveReplaced => {
+                let names = record.restoring.iter().map(|disk| disk.name.to_string());
+                format!("disks {} of {name}", names.collect::<Vec<_>>().join(", "))
             }
             Self::PrepareDevice
             | Self::PublishDevice
@@ -277,6 +315,13 @@ impl Step {
             Self::UnlistDevice => run.unlist_device(),
             Self::RemoveVolume => run.remove_volume().await,
             Self::KeepVolume => run.keep_volume().await,
+            Self::SettleDisks => run.settle_disks().await,
+            Self::CopyDisks => run.copy_disks().await,
+            Self::KeepSnapshot => run.keep_snapshot(),
+            Self::CopySnapshot => run.copy_snapshot().await,
+            Self::SwitchDisks => run.switch_disks(),
+            Self::RemoveReplaced => run.remove_replaced().await,
+            Self::RemoveSnapshots { all } => run.remove_snapshots(*all).await,
         }
     }
 
@@ -301,7 +346,14 @@ impl Step {
             Self::PublishDevice => run.withdraw_device().await,
             Self::ListDevice => run.unlist_device(),
             Self::CloseDevice { .. } => run.reopen_device().await,
-            Self::ConnectNic
+            Self::CopyDisks => run.remove_snapshots(false).await,
+            Self::CopySnapshot => run.remove_restored().await,
+            Self::SettleDisks
+            | Self::KeepSnapshot
+            | Self::SwitchDisks
+            | Self::RemoveReplaced
+            | Self::RemoveSnapshots { .. }
+            | Self::ConnectNic
             | Self::AwaitDevice
             | Self::WithdrawDevice
             | Self::ReleaseDevice
