@@ -72,7 +72,7 @@ impl Asked {
         words.extend(["--template", self.kind.name(), "--memory", memory, "--ip", &address]);
         words.extend(["--ssh-key", key.trim()]);
         // Each gigabyte to grow by is 15 s for an emulated guest.
-        words.extend(["--disk", "root,size=1G"]);
+        words.extend(["--disk", "xvda,size=1G"]);
         let options: Vec<_> = parameters
             .stdout
             .lines()

@@ -88,7 +88,7 @@ fn swaks(asked: &Asked) -> Outcome {
     )?;
     let wrong = submit.into_iter().chain(anna).chain(["--auth-password", "wrong"]).chain(to);
     let wrong = asked.client(wrong)?;
-    check(wrong.stdout.contains("<** 535 "), "a wrong password refused", &wrong)?;
+    check(wrong.stdout.contains("<~* 535 "), "a wrong password refused", &wrong)?;
     let relay =
         ["swaks", "--server", asked::GUEST, "--from", "a@example.net", "--to", "b@example.com"];
     let relay = asked.client(relay)?;
@@ -100,7 +100,7 @@ fn lapp() -> Outcome {
     let made = host.create(
         "www.example.org",
         &format!(
-            "--template lapp --disk root,size=1G --memory 512 --ip {ADDRESS}/24 --gateway 10.9.0.1"
+            "--template lapp --disk xvda,size=1G --memory 512 --ip {ADDRESS}/24 --gateway 10.9.0.1"
         ),
     )?;
     let password = made.generated.get("db-password").map_or(0, String::len);
