@@ -123,6 +123,8 @@ pub fn run() -> Result<String, BenchError> {
 
 fn prepare(dom0: &Dom0) -> Result<(), BenchError> {
     dom0.sh("xenconsoled; xen-init-dom0 >/dev/null 2>&1; true")?;
+    // xl's scripts look at their standard input by its name.
+    dom0.sh("ln -sf /proc/self/fd /dev/fd; ln -sf fd/0 /dev/stdin")?;
     dom0.sh(volumes::PREPARE)?;
     dom0.write("/etc/xlfs/xlfsd.toml", volumes::CONFIG)?;
     dom0.spawn(["xlfsd", "--templates", product::TEMPLATES])?;

@@ -339,7 +339,6 @@ fn assemble(cache: PathBuf, record: &Record, choice: &Choice) -> Result<Pieces, 
             // And what busybox does another way: stat, cp --sparse.
             (tool("coreutils", "cp")?, "/usr/bin/cp"),
             (tool("coreutils", "sync")?, "/usr/bin/sync"),
-            (tool("coreutils", "stat")?, "/usr/bin/stat"),
         ],
     };
     let optional = |what, path: &Option<PathBuf>, or: PathBuf| match path {
