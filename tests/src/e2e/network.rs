@@ -68,6 +68,13 @@ fn bad_network(host: &Host) -> Outcome {
         check(text.contains(said), format!("{said} in the error of `{nic}`"), text)?;
         host.refused("show x", 3)?;
     }
+    // A bridge that went after xlfsd had made it.
+    host.dom0().sh("ip link set lan0 down && ip link set lan0 name away0")?;
+    let failure = host.refused("create x --template disks --memory 96 --network lan", 5)?;
+    host.dom0().sh("ip link set away0 name lan0 && ip link set lan0 up")?;
+    let text = failure.to_string();
+    check(text.contains("lan0"), "the missing bridge in the error", text)?;
+    host.refused("show x", 3)?;
     host.act("delete one")?;
     // A refused guest's address is free, and so is a deleted one's.
     host.create("two", "--template disks --no-start --nic mac=00:16:3e:00:00:01")?;

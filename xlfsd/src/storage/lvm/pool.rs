@@ -54,8 +54,11 @@ impl Pool for LvmPool {
     }
 
     fn duplicate(&self, from: Uuid, to: Uuid, watch: Watch<'_>) -> Result<u64, Problem> {
-        let origin = self.ready(from)?;
-        if self.find(to)?.is_some() {
+        // One question for both: each is a program that is run.
+        let lvs = self.lvs()?;
+        let find = |id| lvs.iter().find(|lv| self.volume_of(lv) == Some(id)).cloned();
+        let origin = self.made_ready(from, find(from))?;
+        if find(to).is_some() {
             return Err(self.trouble().exists(to));
         }
         if origin.is_thin() {
@@ -158,7 +161,12 @@ impl Pool for LvmPool {
 impl LvmPool {
     /// A volume whose device is there and holds nothing of others.
     fn ready(&self, id: Uuid) -> Result<Lv, Problem> {
-        let lv = self.volume(id)?;
+        self.made_ready(id, self.find(id)?)
+    }
+
+    /// The same of what was found.
+    fn made_ready(&self, id: Uuid, found: Option<Lv>) -> Result<Lv, Problem> {
+        let lv = found.ok_or_else(|| self.trouble().no_such(id))?;
         if zero_from(&lv).is_some() {
             let message = format!("the volume {id} grew, and is not cleared yet");
             return Err(Problem::failed_precondition("VOLUME_NOT_CLEARED", message)
