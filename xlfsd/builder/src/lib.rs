@@ -1,0 +1,34 @@
+//! The integrated builder: packages and images out of source, described by
+//! recipes (see docs/recipes.md), built in sandboxes, kept by content.
+//!
+//! It knows nothing of Xen and of xlfsd: the daemon serves it over gRPC, and
+//! the program `xlfs-build` drives it from a command line.
+
+pub mod action;
+pub mod build;
+pub mod digest;
+pub mod durable;
+pub mod graph;
+pub mod image;
+pub mod layout;
+pub mod pattern;
+pub mod reapi;
+pub mod recipe;
+pub mod sandbox;
+pub mod source;
+pub mod store;
+mod suggest;
+pub mod timeline;
+pub mod toolchain;
+pub mod tree;
+
+/// The error and all that it comes from, in one line.
+pub fn with_causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(&format!(": {cause}"));
+        source = cause.source();
+    }
+    text
+}

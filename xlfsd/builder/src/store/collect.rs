@@ -1,0 +1,133 @@
+//! Garbage collection: what no newest result, image or wanted source leads to, goes.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use prost::Message;
+
+use super::record::{Failure, ImageRecord, Record, read};
+use super::{Store, StoreError};
+use crate::digest::Digest;
+use crate::durable::FileError;
+use crate::reapi::Directory;
+use crate::toolchain::Imported;
+
+/// What a collection did.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Collected {
+    /// Results that went.
+    pub results: u64,
+    /// Blobs that went.
+    pub blobs: u64,
+    /// Bytes that became free.
+    pub bytes: u64,
+    /// Blobs that stay.
+    pub kept: u64,
+}
+
+impl Store {
+    /// Removes what nothing leads to. Roots are the newest result of each package,
+    /// images, logs of failures, and the given sources. Nothing else may use
+    /// the store meanwhile.
+    pub fn collect(&self, sources: &[Digest]) -> Result<Collected, StoreError> {
+        let _alone = self.exclusive()?;
+        let mut live: BTreeSet<String> = sources.iter().map(|it| it.hash.clone()).collect();
+        let mut results: BTreeSet<String> = BTreeSet::new();
+        for path in self.records("latest")? {
+            results.extend(read::<Digest>(&path)?.map(|action| action.hash));
+        }
+        for path in self.records("images")? {
+            if let Some(image) = read::<ImageRecord>(&path)? {
+                live.extend(image.artifacts.into_values().map(|it| it.hash));
+                results.extend(image.packages.into_values().map(|it| it.hash));
+            }
+        }
+        for path in self.records("failed")? {
+            live.extend(read::<Failure>(&path)?.map(|failure| failure.log.hash));
+        }
+        for path in self.records("toolchains")? {
+            if let Some(imported) = read::<Imported>(&path)? {
+                self.mark(&imported.root, &mut live)?;
+            }
+        }
+        let mut done = Collected::default();
+        for path in self.records("results")? {
+            let stem = path.file_stem().and_then(|it| it.to_str()).unwrap_or_default();
+            if !results.contains(stem) {
+                remove(&path)?;
+                done.results += 1;
+            } else if let Some(record) = read::<Record>(&path)? {
+                live.insert(record.log.hash);
+                live.extend(record.sources.into_iter().map(|it| it.digest.hash));
+                for root in record.outputs.values() {
+                    self.mark(root, &mut live)?;
+                }
+            }
+        }
+        for path in files(&self.folder().join("blobs"))? {
+            let name = path.file_name().and_then(|it| it.to_str()).unwrap_or_default();
+            if live.contains(name.strip_suffix(".x").unwrap_or(name)) {
+                done.kept += 1;
+            } else {
+                done.bytes += fs::symlink_metadata(&path).map_or(0, |meta| meta.len());
+                done.blobs += 1;
+                remove(&path)?;
+            }
+        }
+        Ok(done)
+    }
+
+    /// Reads every blob again: those whose content is not what their name says
+    /// are put aside. Returns how many there are, and the bad ones' hashes.
+    pub fn verify_blobs(&self) -> Result<(u64, Vec<String>), StoreError> {
+        let mut count = 0;
+        let mut bad = Vec::new();
+        for path in files(&self.folder().join("blobs"))? {
+            let name = path.file_name().and_then(|it| it.to_str()).unwrap_or_default().to_owned();
+            let found = Digest::of_file(&path).map_err(FileError::at("read", &path))?;
+            count += 1;
+            if name.strip_suffix(".x").unwrap_or(&name) != found.hash {
+                self.put_aside(&path, &format!("blob-{name}"))?;
+                bad.push(name);
+            }
+        }
+        Ok((count, bad))
+    }
+
+    fn mark(&self, folder: &Digest, live: &mut BTreeSet<String>) -> Result<(), StoreError> {
+        if !live.insert(folder.hash.clone()) {
+            return Ok(());
+        }
+        let lacks = || StoreError::Lacks { hash: folder.hash.clone() };
+        let message = Directory::decode(self.read_blob(folder)?.as_slice()).map_err(|_| lacks())?;
+        live.extend(message.files.into_iter().filter_map(|it| it.digest).map(|it| it.hash));
+        for below in &message.directories {
+            let digest = below.digest.as_ref().and_then(|it| it.to_digest()).ok_or_else(lacks)?;
+            self.mark(&digest, live)?;
+        }
+        Ok(())
+    }
+
+    fn records(&self, part: &str) -> Result<Vec<PathBuf>, StoreError> {
+        let json = |path: &PathBuf| path.extension().is_some_and(|it| it == "json");
+        Ok(files(&self.folder().join(part))?.into_iter().filter(json).collect())
+    }
+}
+
+fn files(folder: &Path) -> Result<Vec<PathBuf>, StoreError> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).map_err(FileError::at("read", folder))? {
+        let entry = entry.map_err(FileError::at("read", folder))?;
+        if entry.file_type().map_err(FileError::at("look at", folder))?.is_dir() {
+            found.extend(files(&entry.path())?);
+        } else {
+            found.push(entry.path());
+        }
+    }
+    Ok(found)
+}
+
+fn remove(path: &Path) -> Result<(), FileError> {
+    fs::remove_file(path).map_err(FileError::at("remove", path))
+}

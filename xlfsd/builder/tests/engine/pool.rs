@@ -1,0 +1,47 @@
+//! One pool of jobs for all packages.
+
+use crate::lab::Lab;
+
+/// Each package runs a make with eight jobs that last a while and count how many
+/// of their kind run in the package; the pool has two.
+#[tokio::test(flavor = "multi_thread")]
+async fn make_joins_the_pool() {
+    let lab = Lab { jobs: 3, ..Lab::new() };
+    let makefile = "all: 1 2 3 4 5 6 7 8\n1 2 3 4 5 6 7 8:\n\tmkdir run/$@\n\tls run | wc -l >>count\n\tsleep 0.3\n\trmdir run/$@\n";
+    lab.file("a/Makefile", makefile);
+    lab.package(
+        "a",
+        &[],
+        "mkdir run; make -f $FILES/Makefile; sort -n count | tail -1 > $OUT/most; echo $JOBS > $OUT/jobs",
+    );
+    lab.file("alone/Makefile", makefile);
+    lab.recipe(
+        "alone",
+        &["a"],
+        "jobs = \"alone\"",
+        "mkdir run; make -f $FILES/Makefile; sort -n count | tail -1 > $OUT/alone",
+    );
+    lab.build(&["alone"]).await.fine();
+    // Its own job and two more of the pool, when nobody else wants them.
+    assert_eq!(lab.text("a", "most"), "3\n");
+    assert_eq!(lab.text("a", "jobs"), "3\n");
+    assert_eq!(lab.text("alone", "alone"), "1\n");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn as_many_packages_run_as_there_are_jobs() {
+    let lab = Lab::new();
+    // Each waits for the other to be seen: alone, neither would end.
+    for name in ["a", "b", "c", "d"] {
+        lab.package(name, &[], "sleep 1; echo x > $OUT/x");
+    }
+    let told = lab.build(&["a", "b", "c", "d"]).await.fine();
+    let mut running: i32 = 0;
+    let mut most = 0;
+    for event in &told.events {
+        let text = format!("{event:?}");
+        running += i32::from(text.starts_with("Started")) - i32::from(text.starts_with("Built"));
+        most = most.max(running);
+    }
+    assert_eq!(most, 2);
+}

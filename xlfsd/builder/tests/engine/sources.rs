@@ -1,0 +1,84 @@
+//! Source files from local folders: hashes, wrong files, unpacking, patches.
+
+use std::fs;
+use std::process::Command;
+
+use xlfs_builder::build::{Builder, Config, Event};
+use xlfs_builder::digest::Digest;
+use xlfs_builder::source::Places;
+
+use crate::lab::{Lab, request};
+
+fn lab() -> (Lab, Config) {
+    let lab = Lab::new();
+    let folder = lab.folder.path().join("sources");
+    fs::create_dir_all(folder.join("x-1/sub")).unwrap();
+    fs::create_dir_all(lab.folder.path().join("wrong")).unwrap();
+    fs::write(folder.join("x-1/sub/text"), "upstream\n").unwrap();
+    let tar = Command::new("tar").current_dir(&folder).args(["-czf", "x-1.tar.gz", "x-1"]).status();
+    assert!(tar.unwrap().success());
+    fs::write(lab.folder.path().join("wrong/x-1.tar.gz"), "not the file").unwrap();
+    let digest = Digest::of_file(&folder.join("x-1.tar.gz")).unwrap();
+    lab.file(
+        "sources.lock",
+        &format!(
+            "[[source]]\nfile = \"x-1.tar.gz\"\nsize = {}\nsha256 = \"{}\"\n",
+            digest.size, digest.hash
+        ),
+    );
+    let patch = "--- a/sub/text\n+++ b/sub/text\n@@ -1 +1 @@\n-upstream\n+patched\n";
+    lab.file("x/fix.patch", patch);
+    lab.file("set.toml", &crate::lab::SET.replace("\"dash\"", "\"dash\", \"patch\""));
+    let more = "patches = [\"fix.patch\"]\n[[source]]\nfile = \"x-1.tar.gz\"";
+    lab.recipe("x", &[], more, "cp $SRC/sub/text $OUT/text");
+    let folders = ["missing", "wrong", "sources"].map(|it| lab.folder.path().join(it));
+    let places = Places { folders: folders.to_vec(), mirrors: Vec::new() };
+    let config = Config { places, ..lab.config() };
+    (lab, config)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_hash_decides_which_place_serves() {
+    let (lab, config) = lab();
+    let build = Builder::open(&config).unwrap().start(request(&["x"])).unwrap();
+    let mut reader = build.events().reader(0);
+    let mut notes = Vec::new();
+    while let Some(event) = reader.next().await {
+        match event.event {
+            Event::Note { text } => notes.push(text),
+            Event::Fetched { from, .. } => assert!(from.ends_with("/sources"), "{from}"),
+            _ => {}
+        }
+    }
+    assert!(build.finished().await.succeeded());
+    assert_eq!(lab.text("x", "text"), "patched\n");
+    assert!(notes[0].contains("/missing: has no such file"), "{notes:?}");
+    let wrong = Digest::of(b"not the file");
+    assert!(notes[1].contains(&wrong.hash) && notes[1].contains("instead of"), "{notes:?}");
+    // Now it is in the store, and no place is asked any more.
+    fs::remove_dir_all(lab.folder.path().join("sources")).unwrap();
+    lab.recipe("x", &[], "[[source]]\nfile = \"x-1.tar.gz\"", "cp $SRC/sub/text $OUT/text");
+    lab.build(&["x"]).await.fine();
+    assert_eq!(lab.text("x", "text"), "upstream\n");
+    assert_eq!(lab.record("x").sources[0].from, "the store");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn all_places_are_listed_when_none_has_it() {
+    let (lab, mut config) = lab();
+    config.places.folders.pop();
+    let build = Builder::open(&config).unwrap().start(request(&["x"])).unwrap();
+    let mut reader = build.events().reader(0);
+    let mut reason = String::new();
+    while let Some(event) = reader.next().await {
+        if let Event::Failed { reason: found, step, .. } = event.event {
+            assert_eq!(step, "fetch");
+            reason = found;
+        }
+    }
+    for expected in ["no place has x-1.tar.gz", "/missing: has no such file", "/wrong: has another"]
+    {
+        assert!(reason.contains(expected), "{reason}");
+    }
+    lab.nothing_left();
+}

@@ -1,0 +1,88 @@
+//! The example set of docs/recipes.md, and mistakes in sets: all are found in
+//! one go, each with its place, and harm only the recipes in which they stand.
+
+use std::fs;
+use std::path::Path;
+
+use xlfs_builder::recipe::RecipeSet;
+
+const EXAMPLE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/sets/example");
+
+fn problems(files: &[(&str, &str)]) -> Vec<String> {
+    let dir = tempfile::tempdir().unwrap();
+    let set = dir.path().join("example");
+    copy(Path::new(EXAMPLE), &set);
+    for (path, text) in files {
+        fs::write(set.join(path), text).unwrap();
+    }
+    let set = RecipeSet::load(&set).unwrap();
+    set.problems.values().flatten().map(ToString::to_string).collect()
+}
+
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let to = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            copy(&entry.path(), &to);
+        } else {
+            fs::copy(entry.path(), to).unwrap();
+        }
+    }
+}
+
+fn changed(path: &str, from: &str, to: &str) -> String {
+    let text = fs::read_to_string(Path::new(EXAMPLE).join(path)).unwrap();
+    assert!(text.contains(from), "{path} has no {from:?}");
+    text.replacen(from, to, 1)
+}
+
+#[test]
+fn the_example_is_fine() {
+    let set = RecipeSet::load(Path::new(EXAMPLE)).unwrap();
+    assert!(set.problems.is_empty(), "{:?}", set.problems);
+    let greeter = &set.packages["greeter"];
+    assert_eq!(set.outputs_of(greeter).collect::<Vec<_>>(), ["doc", "dev", "run"]);
+    assert_eq!(set.outputs_of(&set.packages["zlib"]).collect::<Vec<_>>(), ["dev", "doc", "run"]);
+    assert_eq!(set.images["minimal"].artifact.len(), 2);
+    assert_eq!(set.fragments["xen-guest"].1.len(), 2);
+}
+
+#[test]
+fn every_mistake_is_found_in_one_go() {
+    let zlib = changed("zlib.toml", "licence = \"Zlib\"", "licence = \"Zlibb\"");
+    let zlib = zlib.replace("orig.tar.gz\"", "orig.tar.xz\"");
+    let greeter = changed("greeter.toml", "zlib:dev", "zlib:dve");
+    let greeter = greeter.replace("run = [\"zlib\"]", "run = [\"zlb\"]").replace("0750", "rwx");
+    let image = changed("images/minimal.toml", "from = \"init\"", "from = \"../init\"");
+    let found = problems(&[
+        ("zlib.toml", &zlib),
+        ("greeter.toml", &greeter),
+        ("images/minimal.toml", &image),
+        ("broken.toml", "name = \"broken\"\n\n[step]\n"),
+    ]);
+    let expected = [
+        "broken.toml:3:2: unknown key \"step\" (did you mean \"steps\"?)",
+        "greeter: depends.build: there is no output \"zlib:dve\"",
+        "greeter: depends.run: there is no package \"zlb\" (did you mean \"zlib\"?)",
+        "greeter: permission.mode = \"rwx\": must be octal",
+        "minimal: file.from = \"../init\": must be a path without",
+        "zlib: licence = \"Zlibb\": is no SPDX expression",
+        "zlib: source: there is no file in sources.lock \"zlib_1.2.13.dfsg.orig.tar.xz\" (did",
+    ];
+    for expected in expected {
+        assert!(found.iter().any(|it| it.contains(expected)), "{expected}\nnot in {found:#?}");
+    }
+}
+
+#[test]
+fn a_wrong_lock_or_set_file_stops_everything() {
+    let dir = tempfile::tempdir().unwrap();
+    let set = dir.path().join("example");
+    copy(Path::new(EXAMPLE), &set);
+    fs::write(set.join("sources.lock"), changed("sources.lock", "6e7c", "6E7C")).unwrap();
+    let error = RecipeSet::load(&set).unwrap_err();
+    let reason = std::error::Error::source(&error).unwrap().to_string();
+    assert!(reason.contains("must be 64 lower-case hexadecimal digits"), "{reason}");
+}
