@@ -6,8 +6,11 @@ use std::path::{Path, PathBuf};
 use prost::Message;
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let files = ["common", "console", "domain", "event", "host", "image", "task", "template"]
-        .map(|name| format!("proto/xlfs/v1/{name}.proto"));
+    let files = [
+        "common", "console", "domain", "event", "health", "host", "image", "network", "task",
+        "template", "volume",
+    ];
+    let files = files.map(|name| format!("proto/xlfs/v1/{name}.proto"));
     println!("cargo:rerun-if-changed=proto");
 
     let descriptors = protox::compile(&files, ["proto"])?;

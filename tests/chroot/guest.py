@@ -1,5 +1,7 @@
 """What the checks of all templates need: the guest's address, a shell in it,
-and requests whose failure is an answer too."""
+and requests whose failure is an answer too. XLFS_IN_GUEST has the words that
+run a program in the guest: nsenter's (templates-in-chroot), or those of ssh,
+when the guest is one of Xen's."""
 
 import os
 import shlex
@@ -19,11 +21,19 @@ def expect(truth, what):
 
 
 def run(command):
-    return subprocess.run(command, capture_output=True, text=True, timeout=120)
+    # An emulated guest takes its time.
+    return subprocess.run(command, capture_output=True, text=True, timeout=300)
+
+
+def way_in():
+    return shlex.split(os.environ["XLFS_IN_GUEST"])
 
 
 def shell(script):
-    return run(shlex.split(os.environ["XLFS_IN_GUEST"]) + ["/bin/sh", "-c", script])
+    words = way_in()
+    if words[0] == "ssh":  # which joins its words with blanks
+        return run(words + ["exec /bin/sh -c " + shlex.quote(script)])
+    return run(words + ["/bin/sh", "-c", script])
 
 
 def guest(script):
@@ -66,10 +76,13 @@ def generated(name):
 
 
 def neighbour(command):
-    """What a program of the guest's image prints when it runs outside of the
-    guest's network; whatever its exit code is."""
-    words = shlex.split(os.environ["XLFS_IN_GUEST"])
-    words.remove("-n")
+    """What a program prints that runs outside of the guest, the guest image's own
+    where there are namespaces; whatever its exit code is."""
+    words = way_in()
+    if words[0] == "ssh":
+        words = []
+    else:
+        words.remove("-n")
     done = run(words + command)
     return done.stdout + done.stderr
 

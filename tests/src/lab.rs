@@ -13,7 +13,7 @@ use tempfile::TempDir;
 use thiserror::Error;
 
 use crate::dom0::{Dom0, Dom0Error};
-use crate::initramfs::dom0::{self, Extra, TreeError};
+use crate::initramfs::dom0::{self, Extra, Programs, TreeError};
 use crate::initramfs::guest;
 use crate::kernels::{self, Compression, KernelError};
 use crate::pieces::{self, Choice, Pieces, PiecesError};
@@ -98,8 +98,8 @@ pub struct Config {
     pub machine: Machine,
     /// Files of the host that Dom0 shall have from the start.
     pub files: Vec<Extra>,
-    /// Whether xl, xenconsoled and their libraries are there too.
-    pub with_xl: bool,
+    /// Programs that are there too.
+    pub programs: Programs,
     /// Whether init starts xenstored.
     pub start_xenstored: bool,
     /// Whether the console also goes to stderr.
@@ -121,7 +121,7 @@ impl Default for Config {
             choice: Choice::from_env(),
             machine: Machine::default(),
             files: Vec::new(),
-            with_xl: false,
+            programs: Programs::default(),
             start_xenstored: true,
             echo_console: false,
             guest: None,
@@ -223,7 +223,7 @@ pub fn boot(config: Config) -> Result<Dom0, LabError> {
     if let Some(guest) = &config.guest {
         files.extend(guest.extras(&pieces)?);
     }
-    let tree = dom0::tree(&pieces, &program()?, &files, config.with_xl)?;
+    let tree = dom0::tree(&pieces, &program()?, &files, config.programs)?;
     dom0::write(&tree, &folder.path().join("initramfs"))?;
     drop(tree);
     let log = log_path(&pieces.cache, &config.name)?;

@@ -9,8 +9,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 use xlfs_proto::DEFAULT_SOCKET;
 
 use crate::commands::{
-    console, create, events, host, image, import, lifecycle, list, logs, man, show, task, template,
-    wait,
+    clone, console, create, device, events, host, image, import, lifecycle, list, logs, man,
+    network, pool, show, snapshot, task, template, volume, wait,
 };
 use crate::complete;
 use crate::exit::MEANINGS;
@@ -96,6 +96,7 @@ pub(crate) struct Change {
 pub(crate) enum Command {
     Create(Box<create::Create>),
     Import(import::Import),
+    Clone(Box<clone::Clone>),
     Start(lifecycle::Start),
     Shutdown(lifecycle::Shutdown),
     Reboot(lifecycle::Reboot),
@@ -110,9 +111,21 @@ pub(crate) enum Command {
     Events(events::Events),
     Wait(wait::Wait),
     #[command(subcommand)]
+    Disk(device::Disk),
+    #[command(subcommand)]
+    Nic(device::Nic),
+    #[command(subcommand)]
     Template(template::Template),
     #[command(subcommand)]
     Image(image::Image),
+    #[command(subcommand)]
+    Snapshot(snapshot::Snapshot),
+    #[command(subcommand)]
+    Volume(volume::Volume),
+    #[command(subcommand)]
+    Pool(pool::Pool),
+    #[command(subcommand)]
+    Network(network::Network),
     #[command(subcommand)]
     Host(host::Host),
     #[command(subcommand)]

@@ -16,8 +16,10 @@ use xlfs_proto::v1::domain_service_client::DomainServiceClient;
 use xlfs_proto::v1::event_service_client::EventServiceClient;
 use xlfs_proto::v1::host_service_client::HostServiceClient;
 use xlfs_proto::v1::image_service_client::ImageServiceClient;
+use xlfs_proto::v1::network_service_client::NetworkServiceClient;
 use xlfs_proto::v1::task_service_client::TaskServiceClient;
 use xlfs_proto::v1::template_service_client::TemplateServiceClient;
+use xlfs_proto::v1::volume_service_client::VolumeServiceClient;
 
 use crate::errors::Failure;
 use crate::exit::Exit;
@@ -87,6 +89,14 @@ impl Daemon {
 
     pub(crate) fn templates(&self) -> TemplateServiceClient<Channel> {
         TemplateServiceClient::new(self.channel.clone()).max_decoding_message_size(MOST_BYTES)
+    }
+
+    pub(crate) fn volumes(&self) -> VolumeServiceClient<Channel> {
+        VolumeServiceClient::new(self.channel.clone()).max_decoding_message_size(MOST_BYTES)
+    }
+
+    pub(crate) fn networks(&self) -> NetworkServiceClient<Channel> {
+        NetworkServiceClient::new(self.channel.clone()).max_decoding_message_size(MOST_BYTES)
     }
 
     pub(crate) fn host(&self) -> HostServiceClient<Channel> {

@@ -1,9 +1,12 @@
 //! The commands, a file for each: its arguments, and what it does with them.
 
 mod change;
+pub(crate) mod clone;
 pub(crate) mod console;
 pub(crate) mod create;
+pub(crate) mod device;
 pub(crate) mod events;
+mod health;
 pub(crate) mod host;
 pub(crate) mod image;
 pub(crate) mod import;
@@ -11,9 +14,13 @@ pub(crate) mod lifecycle;
 pub(crate) mod list;
 pub(crate) mod logs;
 pub(crate) mod man;
+pub(crate) mod network;
+pub(crate) mod pool;
 pub(crate) mod show;
+pub(crate) mod snapshot;
 pub(crate) mod task;
 pub(crate) mod template;
+pub(crate) mod volume;
 pub(crate) mod wait;
 
 use std::path::PathBuf;
@@ -69,6 +76,7 @@ async fn dispatch(cli: Cli) -> Result<Exit, Failure> {
     match cli.command {
         Command::Create(args) => args.run(session).await,
         Command::Import(args) => args.run(session).await,
+        Command::Clone(args) => args.run(session).await,
         Command::Start(args) => args.run(session).await,
         Command::Shutdown(args) => args.run(session).await,
         Command::Reboot(args) => args.run(session).await,
@@ -82,8 +90,14 @@ async fn dispatch(cli: Cli) -> Result<Exit, Failure> {
         Command::Logs(args) => args.run(session).await,
         Command::Events(args) => args.run(session).await,
         Command::Wait(args) => args.run(session).await,
+        Command::Disk(args) => args.run(session).await,
+        Command::Nic(args) => args.run(session).await,
         Command::Template(args) => args.run(session).await,
         Command::Image(args) => args.run(session).await,
+        Command::Snapshot(args) => args.run(session).await,
+        Command::Volume(args) => args.run(session).await,
+        Command::Pool(args) => args.run(session).await,
+        Command::Network(args) => args.run(session).await,
         Command::Host(args) => args.run(session).await,
         Command::Task(args) => args.run(session).await,
         Command::Completion(args) => args.run(&session.output),

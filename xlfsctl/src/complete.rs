@@ -7,7 +7,10 @@
 mod bash;
 mod names;
 
-pub(crate) use names::{guests, guests_for, images, running_tasks, settings, tasks, templates};
+pub(crate) use names::{
+    free_volumes, guests, guests_for, images, pools, running_tasks, settings, snapshots, tasks,
+    templates, volumes,
+};
 
 use std::ffi::OsString;
 use std::io::Write as _;
@@ -27,8 +30,8 @@ const VARIABLE: &str = "XLFSCTL_COMPLETE";
 
 /// Print the completion script of a shell
 ///
-/// It completes commands, options, and the names of guests, templates, images
-/// and tasks, for which it asks xlfsd.
+/// It completes commands, options, and the names of guests, templates, images,
+/// volumes and tasks, for which it asks xlfsd.
 ///
 /// bash: add  source <(xlfsctl completion bash)  to ~/.bashrc;
 /// zsh: add  source <(xlfsctl completion zsh)  to ~/.zshrc, after compinit;
@@ -179,6 +182,12 @@ fn remember(words: &[OsString]) {
 /// The value that the line gives to an option, in any of its spellings.
 fn given(long: &str, short: Option<&str>) -> Option<String> {
     value_of(LINE.get()?, long, short)
+}
+
+/// The word before the one that is being typed.
+fn before_last() -> Option<String> {
+    let words = LINE.get()?;
+    words.len().checked_sub(2).and_then(|at| words.get(at)).cloned()
 }
 
 fn value_of(words: &[String], long: &str, short: Option<&str>) -> Option<String> {

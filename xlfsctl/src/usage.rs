@@ -10,7 +10,7 @@ use crate::cli::{Cli, Format};
 use crate::errors::Failure;
 use crate::exit::Exit;
 use crate::output::text::hanging;
-use crate::output::{failure, stderr_width, to_stderr};
+use crate::output::{DEFAULT_WIDTH, failure, stderr_width, to_stderr};
 
 /// Words that people bring from xl, virsh and Docker, and what we call them.
 const ELSEWHERE: [(&str, &str); 23] = [
@@ -70,10 +70,21 @@ pub(crate) fn report(error: clap::Error) -> Exit {
 /// All commands on one screen of 25 lines, the prompt included.
 fn overview(main: &Command) -> String {
     let mut out = "Usage: xlfsctl [OPTIONS] COMMAND\n\n".to_owned();
-    for command in main.get_subcommands().filter(|command| command.get_name() != "help") {
-        let about = command.get_about().map(ToString::to_string).unwrap_or_default();
-        out.push_str(&format!("  {:<11} {about}\n", command.get_name()));
+    let (mut nouns, mut shell) = (Vec::new(), Vec::new());
+    for command in main.get_subcommands() {
+        match command.get_name() {
+            "help" => {}
+            name @ ("completion" | "man") => shell.push(name),
+            // What they do is said by their own help, a line for each.
+            name if command.has_subcommands() => nouns.push(name),
+            name => {
+                let about = command.get_about().map(ToString::to_string).unwrap_or_default();
+                out.push_str(&format!("  {name:<11} {about}\n"));
+            }
+        }
     }
+    out.push_str(&hanging("  And about   ", &nouns.join(", "), DEFAULT_WIDTH - 1));
+    out.push_str(&format!("  Also        {}\n", shell.join(", ")));
     out + "More: xlfsctl --help, xlfsctl COMMAND --help\n"
 }
 

@@ -72,7 +72,7 @@ pub(crate) fn setting(text: &str) -> Result<Setting, String> {
 }
 
 /// A disk: its name or nothing first, then what is known of it, with commas
-/// between: `xvdb,size=10G,pool=fast,image=data,ro,keep`.
+/// between: `xvdb,size=10G,pool=fast,image=data,ro,keep`, `xvdb,volume=data`.
 pub(crate) fn disk(text: &str) -> Result<DiskRequest, String> {
     let mut disk = DiskRequest::default();
     for (position, part) in text.split(',').enumerate() {
@@ -80,12 +80,13 @@ pub(crate) fn disk(text: &str) -> Result<DiskRequest, String> {
             Some(("name", name)) => disk.name = name.to_owned(),
             Some(("size", size)) => disk.size_bytes = memory_mib(size)? << 20,
             Some(("image", image)) if !image.is_empty() => disk.image = image.to_owned(),
+            Some(("volume", volume)) if !volume.is_empty() => disk.volume = volume.to_owned(),
             Some(("pool", pool)) if !pool.is_empty() => disk.pool = pool.to_owned(),
             None if part == "ro" => disk.read_only = true,
             None if part == "keep" => disk.keep = true,
             None if position == 0 => disk.name = part.to_owned(),
             _ => {
-                let known = "name, size=, image=, pool=, ro and keep";
+                let known = "name, size=, image=, pool=, volume=, ro and keep";
                 return Err(format!("{part:?} is not understood; there are {known}"));
             }
         }
@@ -112,6 +113,15 @@ pub(crate) fn nic(text: &str) -> Result<NicRequest, String> {
     Ok(nic)
 }
 
+/// The number of an interface, of its name inside the guest: `eth1`.
+pub(crate) fn interface(text: &str) -> Result<u32, String> {
+    let digits = text.strip_prefix("eth").unwrap_or(text);
+    match digits.parse::<u8>() {
+        Ok(index) if digits.bytes().all(|byte| byte.is_ascii_digit()) => Ok(index.into()),
+        _ => Err("an interface is eth0, eth1, ...".to_owned()),
+    }
+}
+
 /// A SHA-256 in hexadecimal, made lower-case.
 pub(crate) fn sha256(text: &str) -> Result<String, String> {
     let digest = text.trim().trim_start_matches("sha256:").to_ascii_lowercase();
@@ -124,6 +134,14 @@ pub(crate) fn sha256(text: &str) -> Result<String, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn interfaces() {
+        assert_eq!((interface("eth1"), interface("12")), (Ok(1), Ok(12)));
+        for bad in ["", "eth", "eth-1", "eth+1", "eth256", "vif1"] {
+            assert!(interface(bad).is_err(), "{bad}");
+        }
+    }
 
     #[test]
     fn nics() {
@@ -141,6 +159,8 @@ mod tests {
         assert_eq!((read.pool.as_str(), read.image.as_str()), ("fast", "data"));
         assert!(read.read_only && read.keep);
         assert_eq!(disk("size=1G").expect("a disk without a name").name, "");
+        let kept = disk("xvdb,volume=data,ro").expect("a volume");
+        assert_eq!((kept.volume.as_str(), kept.size_bytes, kept.read_only), ("data", 0, true));
         for bad in ["xvdb,xvdc", "size=", "size=x", "xvda,image=", "xvda,rw", "xvda,size"] {
             assert!(disk(bad).is_err(), "{bad}");
         }

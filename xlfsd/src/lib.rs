@@ -7,10 +7,12 @@
 //! - `task` and `event`: long work with steps and progress, and the numbered
 //!   stream of what happens;
 //! - `template`, `image`: what guests are made from;
-//! - `storage`: the disks of guests: pools, volumes and who has them;
+//! - `storage`: the disks of guests: pools, volumes and who has them; `volume`:
+//!   what users ask of volumes;
 //! - `template`, `image`: what guests are made from; `value`: what users say
 //!   about one; `seed`: how that reaches the guest, on a small disk;
 //! - `console`: what guests print and who types;
+//! - `health`: whether the services of guests work;
 //! - `network`: bridges, and the guests' interfaces on them;
 //! - `problem`: the error type of all of these;
 //! - `config`: what the operator sets; `base` opens all of it in order.
@@ -24,6 +26,7 @@ pub mod console;
 pub mod domain;
 pub mod durable;
 pub mod event;
+pub mod health;
 pub mod host;
 pub mod image;
 pub mod network;
@@ -37,3 +40,4 @@ pub mod task;
 pub mod template;
 pub mod toml_file;
 pub mod value;
+pub mod volume;

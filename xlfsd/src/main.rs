@@ -18,6 +18,7 @@ use xlfsd::host::{Gate, HostFacts, PoolDisks, Reach, WorkerKernels};
 use xlfsd::network::{Net, Networks};
 use xlfsd::problem::{Problem, ProblemKind};
 use xlfsd::storage::{Pools, Volumes};
+use xlfsd::volume::VolumeOperations;
 
 /// Requests are short, and what takes long has threads of its own: a second
 /// worker would cost each request more wake-ups than it saves waiting.
@@ -81,6 +82,7 @@ async fn run(config: &Config) -> Result<(), Problem> {
     let volumes = Volumes::open(&config.state_dir, pools, &base.events).map_err(|error| {
         Problem::internal("the records of volumes cannot be used").cause(&error)
     })?;
+    let volumes = Arc::new(volumes);
     let net = Arc::new(Net::open(Networks::new(config.networks.clone())?));
     tokio::spawn({
         let (net, events) = (net.clone(), base.events.clone());
@@ -89,12 +91,15 @@ async fn run(config: &Config) -> Result<(), Problem> {
     let guests = Guests::open(Setup {
         base: base.clone(),
         reach: reach.clone(),
-        disks: Arc::new(PoolDisks::open(volumes, base.images.clone(), &config.state_dir)?),
+        disks: Arc::new(PoolDisks::open(volumes.clone(), base.images.clone(), &config.state_dir)?),
         net: net.clone(),
         state_dir: config.state_dir.clone(),
     })?;
     let mut services = Services::new(&base, stopping.clone());
     services.add_host(Arc::new(HostFacts::new(reach)));
+    volumes.set_users(guests.volume_users());
+    services.add_volumes(VolumeOperations::new(base.clone(), volumes, guests.clone()));
+    services.add_networks(net, guests.clone());
     services.add_domains(guests.clone());
     services.add_console(Arc::new(guests.clone()));
     let supervisor = tokio::spawn(async move { guests.supervise(stopping).await });

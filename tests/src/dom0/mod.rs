@@ -158,9 +158,9 @@ impl Dom0 {
         self.command(argv).ok()
     }
 
-    /// Runs a line of shell. Its failure is not an error of this call.
+    /// Runs a line of shell; anything but exit code 0 is an error.
     pub fn sh(&self, line: &str) -> Result<Output, Dom0Error> {
-        self.run(["/bin/sh", "-c", line])
+        self.ok(["/bin/sh", "-c", line])
     }
 
     /// Starts a command and leaves it running.

@@ -20,7 +20,7 @@ const WORD: &str = "written-by-the-host";
 const SIZE: u64 = 16 << 20;
 
 /// Imports a small ext4 file system as `data`.
-fn image(host: &Host) -> Outcome {
+pub(super) fn image(host: &Host) -> Outcome {
     let folder = tempfile::tempdir().map_err(here)?;
     let tree = folder.path().join("tree");
     std::fs::create_dir(&tree).map_err(here)?;

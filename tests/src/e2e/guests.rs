@@ -27,9 +27,14 @@ impl Host {
 
     /// Waits until a guest has printed this word since its domain was made.
     pub fn printed(&self, name: &str, text: &str) -> Outcome {
-        let timeout = format!("{}s", PATIENCE.as_secs());
+        self.printed_within(name, text, PATIENCE)
+    }
+
+    /// The same for what may take longer.
+    pub fn printed_within(&self, name: &str, text: &str, patience: Duration) -> Outcome {
+        let timeout = format!("{}s", patience.as_secs());
         let words = ["xlfsctl", "wait", name, "--timeout", &timeout, "--console-contains", text];
-        let output = self.dom0().command(words).deadline(PATIENCE * 2).run()?;
+        let output = self.dom0().command(words).deadline(patience * 2).run()?;
         if output.success() {
             return Ok(());
         }

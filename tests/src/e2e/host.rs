@@ -11,6 +11,7 @@ use super::documents::{Failure, FailureDocument, Import};
 use super::{Outcome, ScenarioError, check};
 use crate::dom0::{Dom0, Dom0Error, Output, Process};
 use crate::ext4;
+use crate::initramfs::dom0::Programs;
 use crate::lab::{Config, GuestFiles, boot, program};
 use crate::look::Look;
 use crate::qemu::{Disk, Machine};
@@ -25,6 +26,37 @@ const LOG: &str = "/var/log/xlfsd.log";
 const TEMPLATES: &str = "/usr/share/xlfs/templates";
 /// Templates of scenarios, in Dom0.
 pub const OWN_TEMPLATES: &str = "/etc/xlfs/templates";
+
+/// What a host has that not all have.
+#[derive(Debug)]
+pub struct Setup<'a> {
+    /// In its log's name.
+    pub name: &'a str,
+    /// Templates of vm-templates beyond `minimal`.
+    pub templates: &'a [&'a str],
+    /// Disks of Dom0 beyond its first: /dev/vdb and so on.
+    pub disks: Vec<Disk>,
+    /// Programs that xlfsd runs.
+    pub programs: Programs,
+    /// What Dom0's shell does before xlfsd starts.
+    pub prepare: &'a str,
+    /// xlfsd's configuration.
+    pub config: &'a str,
+}
+
+impl Default for Setup<'_> {
+    /// The host that scenarios share.
+    fn default() -> Self {
+        Self {
+            name: "e2e",
+            templates: &[],
+            disks: Vec::new(),
+            programs: Programs { nft: true, ..Programs::default() },
+            prepare: "true",
+            config: include_str!("../../e2e/xlfsd.toml"),
+        }
+    }
+}
 
 /// A booted lab with xlfsd.
 #[derive(Debug)]
@@ -41,27 +73,28 @@ pub struct Host {
 impl Host {
     /// Boots, starts xlfsd, imports the images.
     pub fn boot() -> Outcome<Self> {
-        Self::boot_with("e2e", &[], Vec::new())
+        Self::boot_with(Setup::default())
     }
 
-    /// The same with templates of vm-templates, and with disks of Dom0 beyond
-    /// its first: /dev/vdb and so on, only to be read.
-    pub fn boot_with(name: &str, templates: &[&str], disks: Vec<PathBuf>) -> Outcome<Self> {
-        let mut config = Config::named(name)
+    /// The same with more, or with something else, in Dom0.
+    pub fn boot_with(setup: Setup<'_>) -> Outcome<Self> {
+        let mut config = Config::named(setup.name)
             .file(built("xlfsd")?, "/usr/sbin/xlfsd")
             .file(built("xlfsctl")?, "/usr/bin/xlfsctl")
             .file(
                 source("vm-templates/minimal/template.toml"),
                 format!("{TEMPLATES}/minimal/template.toml"),
-            )
-            .file(source("tests/e2e/form.toml"), format!("{OWN_TEMPLATES}/form/template.toml"))
-            .file(source("tests/e2e/tiny.toml"), format!("{OWN_TEMPLATES}/tiny/template.toml"))
-            .file(source("tests/e2e/disks.toml"), format!("{OWN_TEMPLATES}/disks/template.toml"));
+            );
+        for own in ["form", "tiny", "disks", "rooted"] {
+            let to = format!("{OWN_TEMPLATES}/{own}/template.toml");
+            config = config.file(source(&format!("tests/e2e/{own}.toml")), to);
+        }
         config.machine = Machine { memory: 3968, dom0_memory: 1536, ..Machine::default() };
         config.guest = Some(GuestFiles { devices: true, ..GuestFiles::default() });
         config.boot_deadline = Duration::from_secs(600);
         config.deadline = Duration::from_secs(2 * 3600);
         config.command_deadline = Duration::from_secs(600);
+        config.programs = setup.programs;
         // Volumes and images are too large for Dom0's memory.
         let state = tempfile::NamedTempFile::new().map_err(|source| ScenarioError::Here {
             doing: "make a file for Dom0's disk",
@@ -69,9 +102,8 @@ impl Host {
         })?;
         ext4::make(state.path(), STATE_SIZE, None)?;
         config.machine.disks = vec![Disk { path: state.path().to_owned(), read_only: false }];
-        let more = disks.into_iter().map(|path| Disk { path, read_only: true });
-        config.machine.disks.extend(more);
-        for template in templates {
+        config.machine.disks.extend(setup.disks);
+        for template in setup.templates {
             let folder = source(&format!("vm-templates/{template}"));
             let read = |source| ScenarioError::Here { doing: "read a template's folder", source };
             for entry in std::fs::read_dir(&folder).map_err(read)? {
@@ -82,6 +114,7 @@ impl Host {
         }
         let dom0 = boot(config)?;
         dom0.sh("modprobe ext4; mkdir -p /var/lib/xlfs && mount -t ext4 /dev/vda /var/lib/xlfs")?;
+        dom0.sh(setup.prepare)?;
         let host = Self {
             dom0,
             _state: state,
@@ -89,7 +122,7 @@ impl Host {
             pid: Cell::default(),
             clean: RefCell::default(),
         };
-        host.dom0.write("/etc/xlfs/xlfsd.toml", include_bytes!("../../e2e/xlfsd.toml"))?;
+        host.dom0.write("/etc/xlfs/xlfsd.toml", setup.config)?;
         host.start_daemon()?;
         host.import("/guest/vmlinuz", "kernel", "minimal-kernel")?;
         host.import("/guest/initramfs", "ramdisk", "minimal-ramdisk")?;

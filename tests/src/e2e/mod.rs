@@ -11,19 +11,24 @@ pub mod keyboard;
 pub mod nothing_left;
 pub mod runner;
 
+mod asked;
 mod boot;
 mod consoles;
 mod crash;
 mod daemon;
 mod destroy;
 mod disks;
+mod hotplug;
 mod kernels;
 mod lifecycle;
 mod lifetime;
 mod network;
+mod pools;
 mod refusals;
 mod resources;
 mod services;
+mod snapshots;
+mod spoofing;
 mod third_party;
 mod tiny_kernel;
 
@@ -168,10 +173,17 @@ pub const SCENARIOS: &[Scenario] = &[
     consoles::FLOOD,
     disks::DISKS,
     disks::NO_DISKS,
+    hotplug::HOTPLUG,
+    hotplug::BAD_HOTPLUG,
+    snapshots::SNAPSHOTS,
+    snapshots::KEPT,
     network::NETWORK,
     network::NO_NETWORK,
+    spoofing::SCENARIO,
     third_party::SCENARIO,
     daemon::XENSTORED,
+    pools::SCENARIO,
     services::LAPP,
     services::DNS,
+    services::MAIL,
 ];

@@ -38,7 +38,7 @@ fn network(host: &Host) -> Outcome {
 }
 
 /// Sets up the interface of a guest that has no first-boot program.
-fn up(host: &Host, name: &str, address: &str) -> Outcome {
+pub(super) fn up(host: &Host, name: &str, address: &str) -> Outcome {
     let line = format!(
         "modprobe xen-netfront 2>/dev/null; ip addr add {address}/24 dev eth0 && \
          ip link set eth0 up && echo up-$((2+2))"
@@ -46,7 +46,8 @@ fn up(host: &Host, name: &str, address: &str) -> Outcome {
     host.in_guest(name, &line, "up-4").map(drop)
 }
 
-fn answers(address: &str) -> String {
+/// A line of shell that says `answers-7` when the address does.
+pub(super) fn answers(address: &str) -> String {
     format!("ping -c 2 -W 30 {address} >/dev/null && echo answers-$((3+4))")
 }
 
@@ -67,6 +68,13 @@ fn bad_network(host: &Host) -> Outcome {
         check(text.contains(said), format!("{said} in the error of `{nic}`"), text)?;
         host.refused("show x", 3)?;
     }
+    // A bridge that went after xlfsd had made it.
+    host.dom0().sh("ip link set lan0 down && ip link set lan0 name away0")?;
+    let failure = host.refused("create x --template disks --memory 96 --network lan", 5)?;
+    host.dom0().sh("ip link set away0 name lan0 && ip link set lan0 up")?;
+    let text = failure.to_string();
+    check(text.contains("lan0"), "the missing bridge in the error", text)?;
+    host.refused("show x", 3)?;
     host.act("delete one")?;
     // A refused guest's address is free, and so is a deleted one's.
     host.create("two", "--template disks --no-start --nic mac=00:16:3e:00:00:01")?;

@@ -45,13 +45,28 @@ fn bootstrap(
     let mode = if geteuid().is_root() { "root" } else { "unshare" };
     command.env("LC_ALL", "C").arg(format!("--mode={mode}"));
     // Device nodes cannot be made in a user namespace; guests have devtmpfs.
-    command.args(["--variant=minbase", "--skip=check/qemu", "--skip=output/dev"]);
+    command.args(["--skip=check/qemu", "--skip=output/dev"]);
     command.arg(format!("--include={}", recipe.packages.join(",")));
     command.arg("--aptopt=Acquire::Languages \"none\"");
     for setting in apt.proxies()? {
         command.arg(format!("--aptopt={setting}"));
     }
     command.args(DPKG_OPTIONS.iter().map(|option| format!("--dpkgopt={option}")));
+    if recipe.boots() {
+        command.arg("--variant=minbase");
+        system(&mut command, work)?;
+    } else {
+        command.arg("--variant=extract");
+    }
+    command.arg(&recipe.suite).arg(tar).args(sources);
+    let (stdout, stderr) = log.create()?;
+    command.stdin(Stdio::null()).stdout(stdout).stderr(stderr);
+    let start = |source| ImageError::Start { program: MMDEBSTRAP, source };
+    log.check("mmdebstrap", command.status().map_err(start)?.success())
+}
+
+/// What makes a system of packages: our files, and the script that ends it.
+fn system(command: &mut Command, work: &Path) -> Result<(), ImageError> {
     for (number, file) in FILES.iter().enumerate() {
         let from = work.join(format!("file-{number}"));
         fs::write(&from, file.text).map_err(at("write", &from))?;
@@ -62,11 +77,7 @@ fn bootstrap(
     command.arg(upload(&finish, FINISH_PATH));
     command.arg(format!("--customize-hook=chroot \"$1\" sh {FINISH_PATH}"));
     command.arg(format!("--customize-hook=rm \"$1{FINISH_PATH}\""));
-    command.arg(&recipe.suite).arg(tar).args(sources);
-    let (stdout, stderr) = log.create()?;
-    command.stdin(Stdio::null()).stdout(stdout).stderr(stderr);
-    let start = |source| ImageError::Start { program: MMDEBSTRAP, source };
-    log.check("mmdebstrap", command.status().map_err(start)?.success())
+    Ok(())
 }
 
 /// This is done outside of the namespace: the file need not be readable in it.

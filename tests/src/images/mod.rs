@@ -33,11 +33,13 @@ pub enum Kind {
     Mail,
     /// BIND 9.
     Dns,
+    /// No guest: programs that ask the guests, for Dom0 to mount.
+    Clients,
 }
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::Lapp, Self::Mail, Self::Dns];
+    pub const ALL: [Self; 4] = [Self::Lapp, Self::Mail, Self::Dns, Self::Clients];
 
     /// The template's name; the image's alias is this and `-root`.
     pub fn name(self) -> &'static str {
@@ -45,6 +47,7 @@ impl Kind {
             Self::Lapp => "lapp",
             Self::Mail => "mail",
             Self::Dns => "dns",
+            Self::Clients => "clients",
         }
     }
 }

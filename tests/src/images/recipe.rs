@@ -48,6 +48,19 @@ const BASE: &[&str] = &[
     "tzdata",
 ];
 
+/// What asks guests from Dom0. Unpacked and not installed, nothing of it boots.
+const CLIENTS: &[&str] = &[
+    "dash",
+    "python3-minimal",
+    "libpython3-stdlib",
+    "swaks",
+    "libnet-ssleay-perl",
+    "libauthen-sasl-perl",
+    "bind9-dnsutils",
+    "openssl",
+    "openssh-client",
+];
+
 /// What nobody reads in a test guest. PostgreSQL's maintainer scripts link
 /// manual pages by alternatives, for which their folders must be there.
 pub(super) const DPKG_OPTIONS: &[&str] = &[
@@ -75,14 +88,24 @@ impl Recipe {
     pub(super) fn of(kind: Kind) -> Result<Self, ImageError> {
         let release = fs::read_to_string("/etc/os-release").unwrap_or_default();
         let suite = codename(&release).ok_or(ImageError::NoRelease)?;
-        let packages = [BASE, services(kind)].concat();
+        let packages = match kind {
+            Kind::Clients => CLIENTS.to_vec(),
+            guest => [BASE, services(guest)].concat(),
+        };
         Ok(Self { kind, suite, packages })
+    }
+
+    /// Whether it is a system of its own, or only programs.
+    pub(super) fn boots(&self) -> bool {
+        self.kind != Kind::Clients
     }
 
     pub(super) fn key(&self) -> String {
         let mut hash = Sha256::new();
-        let files = FILES.iter().flat_map(|file| [file.to, file.text]);
-        let parts = [self.kind.name(), &self.suite, FINISH, PACK].into_iter().chain(files);
+        let files: &[Placed] = if self.boots() { &FILES } else { &[] };
+        let files = files.iter().flat_map(|file| [file.to, file.text]);
+        let finish = if self.boots() { FINISH } else { "" };
+        let parts = [self.kind.name(), &self.suite, finish, PACK].into_iter().chain(files);
         for part in parts.chain(self.packages.iter().copied()).chain(DPKG_OPTIONS.iter().copied()) {
             // The NUL keeps "ab", "c" apart from "a", "bc".
             hash.update(part);
@@ -109,6 +132,7 @@ fn services(kind: Kind) -> &'static [&'static str] {
             "orphan-sysvinit-scripts",
         ],
         Kind::Dns => &["bind9", "bind9-utils", "bind9-dnsutils"],
+        Kind::Clients => &[],
     }
 }
 

@@ -58,6 +58,7 @@ const AVAILABLE: &[&str] = &[
     "nft_masq",
     "nft_ct",
     "nft_counter",
+    "nft_meta_bridge",
     "br_netfilter",
     "xen-acpi-processor",
 ];
@@ -92,6 +93,15 @@ pub enum TreeError {
         /// The second.
         other: PathBuf,
     },
+    /// The scripts of xl cannot be read.
+    #[error("cannot read {path}")]
+    Read {
+        /// Which.
+        path: PathBuf,
+        /// The system's reason.
+        #[source]
+        source: std::io::Error,
+    },
     /// The initramfs cannot be written.
     #[error("cannot write {path}")]
     Write {
@@ -112,12 +122,23 @@ pub struct Extra {
     pub to: String,
 }
 
+/// Programs that only some tests want: with their libraries each fills Dom0's memory.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct Programs {
+    /// xl and xenconsoled, to compare with.
+    pub xl: bool,
+    /// nft, for anti-spoofing.
+    pub nft: bool,
+    /// lvm and thin_check, for pools of logical volumes.
+    pub lvm: bool,
+}
+
 /// Builds the tree. `agent` is the `lab` binary (static).
 pub fn tree(
     pieces: &Pieces,
     agent: &Path,
     extras: &[Extra],
-    with_xl: bool,
+    programs: Programs,
 ) -> Result<Tree, TreeError> {
     let mut tree = Tree::new();
     for folder in ["/dev", "/proc", "/sys", "/run", "/root", "/tmp", "/mnt", "/etc", "/var/lib"] {
@@ -140,12 +161,22 @@ pub fn tree(
     tree.copy(AGENT, agent)?;
     let mut placed = Vec::new();
     program(&mut tree, pieces, &pieces.xenstored, "/usr/sbin/xenstored", &mut placed)?;
-    if with_xl {
+    if programs.nft {
+        program(&mut tree, pieces, &pieces.tools.nft, "/usr/sbin/nft", &mut placed)?;
+    }
+    if programs.lvm {
+        // Debian's places; its lvm looks for thin_check there.
+        program(&mut tree, pieces, &pieces.tools.lvm, "/usr/sbin/lvm", &mut placed)?;
+        let thin_check = "/usr/sbin/thin_check";
+        program(&mut tree, pieces, &pieces.tools.thin_check, thin_check, &mut placed)?;
+    }
+    if programs.xl {
         for path in &pieces.xl {
             let name = path.file_name().unwrap_or_default().to_string_lossy();
             program(&mut tree, pieces, path, &format!("/usr/sbin/{name}"), &mut placed)?;
         }
-        tree.file("/etc/xen/xl.conf", 0o644, "run_hotplug_scripts=0\nautoballoon=\"off\"\n");
+        tree.file("/etc/xen/xl.conf", 0o644, "autoballoon=\"off\"\n");
+        hotplug(&mut tree, pieces, &mut placed)?;
     }
     for extra in extras {
         tree.copy(&extra.to, &extra.from)?;
@@ -203,6 +234,25 @@ fn modules(tree: &mut Tree, folder: &Path) -> Result<(), TreeError> {
     for module in all {
         tree.file(&format!("{place}/{}.ko", module.name), 0o644, module.image);
     }
+    Ok(())
+}
+
+/// What xl runs for devices.
+fn hotplug(tree: &mut Tree, pieces: &Pieces, placed: &mut Vec<Extra>) -> Result<(), TreeError> {
+    for (from, to) in &pieces.hotplug.programs {
+        program(tree, pieces, from, to, placed)?;
+    }
+    for name in ["chmod", "exists", "list", "ls", "read", "rm", "write"] {
+        tree.link(&format!("/usr/bin/xenstore-{name}"), "xenstore");
+    }
+    let folder = &pieces.hotplug.scripts;
+    let failed = |source| TreeError::Read { path: folder.clone(), source };
+    for entry in std::fs::read_dir(folder).map_err(failed)? {
+        let path = entry.map_err(failed)?.path();
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        tree.copy(&format!("/etc/xen/scripts/{name}"), &path)?;
+    }
+    tree.folder("/var/log/xen").folder("/var/lock");
     Ok(())
 }
 

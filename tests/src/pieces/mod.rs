@@ -114,10 +114,48 @@ pub struct Pieces {
     /// Programs of the benchmark's other side (xl, xenconsoled, xen-init-dom0),
     /// and the one that has xenstored write down its requests.
     pub xl: Vec<PathBuf>,
+    /// What goes with xl where guests have devices.
+    pub hotplug: Hotplug,
+    /// Programs of Dom0 that xlfsd runs for some guests.
+    pub tools: Tools,
     /// Where shared libraries are looked for.
     pub library_folders: Vec<PathBuf>,
     /// Version of each package.
     pub packages: BTreeMap<String, String>,
+}
+
+/// What xlfsd runs in Dom0 where a guest asks for it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Tools {
+    /// nft, for anti-spoofing.
+    pub nft: PathBuf,
+    /// lvm, for logical volumes.
+    pub lvm: PathBuf,
+    /// What lvm runs before it starts a thin pool, under the name thin_check.
+    pub thin_check: PathBuf,
+}
+
+/// The packages of [`Tools`] and of [`Hotplug`].
+const TOOLS: [&str; 10] = [
+    "nftables",
+    "lvm2",
+    "thin-provisioning-tools",
+    "xen-utils-common",
+    "xenstore-utils",
+    "bash",
+    "iproute2",
+    "mount",
+    "coreutils",
+    "util-linux",
+];
+
+/// What xl has run for each disk and interface of a guest.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Hotplug {
+    /// The folder of the scripts.
+    pub scripts: PathBuf,
+    /// Programs that these and the benchmark of copies call, and where they go.
+    pub programs: Vec<(PathBuf, &'static str)>,
 }
 
 /// What the cache holds, as recorded when it was filled.
@@ -169,10 +207,12 @@ fn at(doing: &'static str, path: &Path, source: io::Error) -> PiecesError {
     PiecesError::Cache { doing, path: path.to_owned(), source }
 }
 
-/// None when there is no record, or when what it names is no longer there.
+/// None when there is no record, when what it names is no longer there, or when
+/// it is from before a package was wanted.
 fn read_record(path: &Path) -> Option<Record> {
     let record: Record = serde_json::from_slice(&fs::read(path).ok()?).ok()?;
-    record.folders.values().all(|folder| folder.is_dir()).then_some(record)
+    let complete = TOOLS.iter().all(|name| record.folders.contains_key(*name));
+    (complete && record.folders.values().all(|folder| folder.is_dir())).then_some(record)
 }
 
 fn fetch(cache: &Path, suite: Option<&str>) -> Result<Record, PiecesError> {
@@ -202,7 +242,11 @@ fn fetch_with(apt: &Apt, cache: &Path) -> Result<Record, PiecesError> {
         .find(|name| name.starts_with("linux-image-"))
         .ok_or_else(|| AptError::Missing { name: "linux-image-*".to_owned() })?;
     let tools = apt.offer(&format!("xen-utils-{xen}"))?;
-    let mut offers = with_libraries(apt, tools)?;
+    let mut roots = vec![tools];
+    for name in TOOLS {
+        roots.push(apt.offer(name)?);
+    }
+    let mut offers = with_libraries(apt, roots)?;
     for name in [hypervisor.as_str(), &kernel, "busybox-static"] {
         offers.push(apt.offer(name)?);
     }
@@ -216,10 +260,9 @@ fn fetch_with(apt: &Apt, cache: &Path) -> Result<Record, PiecesError> {
     Ok(record)
 }
 
-/// The package and all library packages below it; Python and the scripts of
+/// The packages and all library packages below them; Python and the scripts of
 /// xen-utils-common are not wanted.
-fn with_libraries(apt: &Apt, root: Offer) -> Result<Vec<Offer>, PiecesError> {
-    let mut offers = vec![root];
+fn with_libraries(apt: &Apt, mut offers: Vec<Offer>) -> Result<Vec<Offer>, PiecesError> {
     let mut next = 0;
     while let Some(offer) = offers.get(next).cloned() {
         next += 1;
@@ -269,6 +312,35 @@ fn assemble(cache: PathBuf, record: &Record, choice: &Choice) -> Result<Pieces, 
         .iter()
         .find_map(|bin| find(&busybox.join(bin), "busybox", |n| n == "busybox").ok())
         .ok_or(PiecesError::Absent { package: busybox, what: "busybox" })?;
+    let tool = |package: &str, name: &'static str| {
+        let root = folder(package);
+        // Debian 13 has moved all of them below usr.
+        ["usr/sbin", "sbin", "usr/bin", "bin"]
+            .iter()
+            .find_map(|sbin| find(&root.join(sbin), name, |found| found == name).ok())
+            .ok_or(PiecesError::Absent { package: root, what: name })
+    };
+    let tools = Tools {
+        nft: tool("nftables", "nft")?,
+        lvm: tool("lvm2", "lvm")?,
+        thin_check: tool("thin-provisioning-tools", "pdata_tools")?,
+    };
+    let scripts = folder("xen-utils-common").join("etc/xen/scripts");
+    find(&scripts, "etc/xen/scripts/vif-bridge", |found| found == "vif-bridge")?;
+    let hotplug = Hotplug {
+        scripts,
+        programs: vec![
+            (tool("bash", "bash")?, "/bin/bash"),
+            (tool("xenstore-utils", "xenstore")?, "/usr/bin/xenstore"),
+            (tool("iproute2", "ip")?, "/usr/sbin/ip"),
+            (tool("iproute2", "bridge")?, "/usr/sbin/bridge"),
+            (tool("mount", "losetup")?, "/usr/sbin/losetup"),
+            (tool("util-linux", "flock")?, "/usr/bin/flock"),
+            // And what busybox does another way: stat, cp --sparse.
+            (tool("coreutils", "cp")?, "/usr/bin/cp"),
+            (tool("coreutils", "sync")?, "/usr/bin/sync"),
+        ],
+    };
     let optional = |what, path: &Option<PathBuf>, or: PathBuf| match path {
         Some(path) => given(what, path),
         None => Ok(or),
@@ -290,6 +362,8 @@ fn assemble(cache: PathBuf, record: &Record, choice: &Choice) -> Result<Pieces, 
             .into_iter()
             .map(program)
             .collect::<Result<_, _>>()?,
+        tools,
+        hotplug,
         library_folders: record
             .folders
             .values()
@@ -369,12 +443,21 @@ mod tests {
             xen: "4.17".to_owned(),
             kernel: "linux-image-6.1".to_owned(),
             packages: BTreeMap::new(),
-            folders: BTreeMap::from([("busybox-static".to_owned(), package.clone())]),
+            folders: ["busybox-static"]
+                .iter()
+                .chain(&TOOLS)
+                .map(|name| ((*name).to_owned(), package.clone()))
+                .collect(),
         };
         write_atomically(&path, &serde_json::to_vec(&record).unwrap()).unwrap();
         assert!(read_record(&path).is_none());
         fs::create_dir(&package).unwrap();
         assert!(read_record(&path).is_some());
+        // As one that wanted less wrote it.
+        let mut record = record;
+        record.folders.remove("lvm2");
+        write_atomically(&path, &serde_json::to_vec(&record).unwrap()).unwrap();
+        assert!(read_record(&path).is_none());
     }
 
     #[test]

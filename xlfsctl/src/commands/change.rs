@@ -25,20 +25,22 @@ pub(crate) type Domains = DomainServiceClient<Channel>;
 pub(crate) struct Verb {
     pub(crate) word: &'static str,
     pub(crate) phrase: &'static str,
+    /// What it is done to.
+    pub(crate) noun: &'static str,
 }
 
 impl Verb {
-    pub(crate) const CREATE: Verb = Verb { word: "create", phrase: "create" };
+    pub(crate) const CREATE: Verb = Verb { word: "create", phrase: "create", noun: "guest" };
 
     pub(crate) fn of(operation: Operation) -> Verb {
         let word = crate::output::view::domain::operation_word(operation);
         let phrase = if operation == Operation::Shutdown { "shut down" } else { word };
-        Verb { word, phrase }
+        Verb { word, phrase, noun: "guest" }
     }
 
     /// `cannot shut down guest "web"`.
     pub(crate) fn cannot(self, name: &str) -> String {
-        format!("cannot {} guest \"{name}\"", self.phrase)
+        format!("cannot {} {} \"{name}\"", self.phrase, self.noun)
     }
 }
 
@@ -56,7 +58,20 @@ pub(crate) async fn apply(
     names: &[String],
     call: impl AsyncFn(Domains, String) -> Result<Response<OperationReply>, Status>,
 ) -> Result<Exit, Failure> {
-    let (exit, accepted) = carry_out(session, change, verb, names, call).await?;
+    let domains = session.daemon().await?.domains();
+    apply_to(session, change, verb, names, domains, call).await
+}
+
+/// The same, asked of another service.
+pub(crate) async fn apply_to<C: Clone>(
+    session: &Session,
+    change: &Change,
+    verb: Verb,
+    names: &[String],
+    client: C,
+    call: impl AsyncFn(C, String) -> Result<Response<OperationReply>, Status>,
+) -> Result<Exit, Failure> {
+    let (exit, accepted) = carry_out(session, change, verb, names, client, call).await?;
     print(session, change, verb, &accepted)?;
     Ok(exit)
 }
@@ -64,12 +79,13 @@ pub(crate) async fn apply(
 /// Makes the call for each name, then waits for all tasks together. A name that
 /// fails does not keep the others from being worked on; the first failure
 /// decides the exit.
-pub(super) async fn carry_out(
+pub(super) async fn carry_out<C: Clone>(
     session: &Session,
     change: &Change,
     verb: Verb,
     names: &[String],
-    call: impl AsyncFn(Domains, String) -> Result<Response<OperationReply>, Status>,
+    client: C,
+    call: impl AsyncFn(C, String) -> Result<Response<OperationReply>, Status>,
 ) -> Result<(Exit, Vec<Accepted>), Failure> {
     let mut exit = Exit::Ok;
     let mut fail = |failure: Failure| {
@@ -78,13 +94,12 @@ pub(super) async fn carry_out(
             exit = failure.exit();
         }
     };
-    let domains = session.daemon().await?.domains();
     let mut accepted: Vec<Accepted> = Vec::new();
     for (at, name) in names.iter().enumerate() {
         if names[..at].contains(name) {
             continue;
         }
-        let reply = call(domains.clone(), name.clone()).await;
+        let reply = call(client.clone(), name.clone()).await;
         match reply.context(|| verb.cannot(name)) {
             Ok(reply) => accepted.push(Accepted { name: name.clone(), reply: reply.into_inner() }),
             Err(failure) => fail(failure),

@@ -1,6 +1,6 @@
 //! `create`: a guest from a template.
 
-mod configuration;
+pub(super) mod configuration;
 
 use std::collections::HashMap;
 
@@ -41,8 +41,9 @@ pub(crate) struct Create {
     /// Virtual CPUs.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     vcpus: Option<u32>,
-    /// A disk, such as xvdb,size=10G,pool=fast or xvda,image=root,keep,ro; once
-    /// for each. One with the name of a template's disk changes that one.
+    /// A disk, such as xvdb,size=10G,pool=fast or xvda,image=root,keep,ro, or a
+    /// volume that is there: xvdc,volume=data; once for each. One with the name of
+    /// a template's disk changes that one.
     #[arg(long = "disk", value_name = "DISK", value_parser = disk)]
     disks: Vec<DiskRequest>,
     /// When it powers itself off: destroy, restart or preserve.

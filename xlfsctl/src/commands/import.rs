@@ -141,7 +141,9 @@ impl Import {
         let request = request::request(&guest.definition);
         let call = async |mut domains: Domains, _| domains.create_domain(request.clone()).await;
         let names = [guest.definition.name.clone()];
-        let (exit, accepted) = carry_out(session, &self.change, Verb::CREATE, &names, call).await?;
+        let client = session.daemon().await?.domains();
+        let (exit, accepted) =
+            carry_out(session, &self.change, Verb::CREATE, &names, client, call).await?;
         if session.output.is_table() {
             print(session, &self.change, Verb::CREATE, &accepted)?;
         } else {

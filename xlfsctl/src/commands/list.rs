@@ -3,7 +3,7 @@
 use clap::Args;
 use xlfs_proto::v1::{Domain, DomainState, ListDomainsRequest};
 
-use super::{Session, answer};
+use super::{Session, answer, health};
 use crate::errors::{Context as _, Failure};
 use crate::exit::Exit;
 use crate::output::table::{Align, Cell, Colour, Table};
@@ -55,6 +55,7 @@ fn table(domains: &[Domain], output: &Output) -> String {
     let mut table = Table::new(&[
         ("NAME", Align::Elastic),
         ("STATE", Align::Left),
+        ("HEALTH", Align::Left),
         ("DOMID", Align::Right),
         ("MEM MIB", Align::Right),
         ("VCPUS", Align::Right),
@@ -73,6 +74,7 @@ fn table(domains: &[Domain], output: &Output) -> String {
         table.row([
             domain.name.as_str().into(),
             Cell::coloured(state_word(domain.state()), state_colour(domain.state())),
+            health::cell(domain),
             domain.domid.map_or_else(dash, |id| id.to_string()).into(),
             domain.memory_mib.to_string().into(),
             domain.vcpus.to_string().into(),

@@ -4,7 +4,7 @@ use clap::Args;
 use xlfs_proto::v1::{Disk, Domain, EndPolicy, GetDomainRequest, Nic, OperationStatus};
 
 use super::image::size;
-use super::{Session, answer};
+use super::{Session, answer, health};
 use crate::complete;
 use crate::errors::{Context as _, Failure};
 use crate::exit::Exit;
@@ -47,6 +47,7 @@ pub(crate) fn facts(domain: &Domain, output: &Output) -> String {
     let mut facts = Facts::new(output, &heading);
 
     facts.many("Problem", domain.problems.iter().cloned());
+    facts.many("Health", domain.health.iter().flat_map(health::lines));
     facts.fact("Domain", domain.domid.map_or("none".to_owned(), |id| format!("domid {id}")));
     facts.fact("UUID", &domain.uuid);
     facts.fact("Memory", format!("{} MiB", domain.memory_mib));
@@ -54,6 +55,7 @@ pub(crate) fn facts(domain: &Domain, output: &Output) -> String {
     let used = cpu_time.map(|span| format!(", {span} of CPU time used")).unwrap_or_default();
     facts.fact("vCPUs", format!("{}{used}", domain.vcpus));
     facts.many("Disks", domain.disks.iter().map(disk));
+    facts.many("Snapshots", domain.snapshots.iter().map(super::snapshot::sentence));
     facts.many("Network", domain.nics.iter().map(nic));
     facts.fact("Template", &domain.template);
     let mut parameters: Vec<_> = domain.parameters.iter().collect();

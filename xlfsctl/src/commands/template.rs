@@ -2,10 +2,12 @@
 
 use clap::{Args, Subcommand};
 use xlfs_proto::v1::{
-    GetTemplateRequest, ListTemplatesRequest, Template as Manifest, TemplateParameter,
+    GetTemplateRequest, ListTemplatesRequest, OfferedService, Template as Manifest, TemplateDisk,
+    TemplateNetwork, TemplateParameter, TemplateSwap,
 };
 
-use super::{Session, answer, show};
+use super::image::size;
+use super::{Session, answer, health, show};
 use crate::complete;
 use crate::errors::{Context as _, Failure};
 use crate::exit::Exit;
@@ -14,6 +16,9 @@ use crate::output::facts::Facts;
 use crate::output::table::{Align, Table};
 use crate::output::text::{hanging, plain};
 use crate::output::view::template::{TemplateView, TemplatesView, type_word};
+
+/// Columns that the names of parameters take at most.
+const MOST_NAME: usize = 24;
 
 /// What guests are made from: list, show.
 #[derive(Debug, Subcommand)]
@@ -120,9 +125,16 @@ fn facts(template: &Manifest, output: &Output) -> String {
         most => format!(", at most {most}"),
     };
     facts.fact("vCPUs", format!("{}{most}", template.vcpus));
+    facts.many("Disks", template.disks.iter().map(disk));
+    facts.fact("Swap", template.swap.as_ref().map(swap).unwrap_or_default());
+    facts.fact("Network", template.network.as_ref().map_or("none".to_owned(), network));
     if let Some(policy) = &template.end_policy {
         facts.fact("When it ends", show::end_policy(policy));
     }
+    facts.fact("First boot", template.first_boot_steps.join(", "));
+    let service = |one: &OfferedService| format!("{}: {}", one.name, one.description);
+    facts.many("Services", template.services.iter().map(service));
+    facts.many("Health", template.health.iter().map(health::check));
     let mut text = facts.into_text();
     let width = output.width.unwrap_or(crate::output::DEFAULT_WIDTH);
     let parameters = &template.parameters;
@@ -131,8 +143,10 @@ fn facts(template: &Manifest, output: &Output) -> String {
     } else {
         "Parameters, each with --set NAME=VALUE or --set-file NAME=FILE:\n"
     });
+    let names = parameters.iter().map(|parameter| plain(&parameter.name).chars().count());
+    let column = names.max().unwrap_or_default().clamp(14, MOST_NAME);
     for parameter in parameters {
-        let label = format!("  {:<16}", plain(&parameter.name));
+        let label = format!("  {:<column$}  ", plain(&parameter.name));
         text.push_str(&hanging(&label, &about(parameter), width));
     }
     text
@@ -142,6 +156,49 @@ fn facts(template: &Manifest, output: &Output) -> String {
 fn paragraphs(text: &str) -> String {
     let lines = |part: &str| part.lines().map(str::trim).collect::<Vec<_>>().join(" ");
     text.trim().split("\n\n").map(lines).collect::<Vec<_>>().join("\n\n")
+}
+
+/// `root as xvda: 2.0 GiB, at least 1.0 GiB, from lapp-root (0123456789ab)`
+fn disk(disk: &TemplateDisk) -> String {
+    let mut parts = match disk.size_mib {
+        0 => vec!["as large as its image".to_owned()],
+        mib => vec![size(mib << 20)],
+    };
+    if disk.size_min_mib > 0 {
+        parts.push(format!("at least {}", size(disk.size_min_mib << 20)));
+    }
+    match disk.image.is_empty() {
+        true => parts.push("empty".to_owned()),
+        false => parts.push(format!("from {}", image(&disk.image, &disk.image_digest))),
+    }
+    parts.extend(pool(&disk.pool));
+    format!("{} as {}: {}", disk.name, disk.device, parts.join(", "))
+}
+
+/// `xvdb: 1.5 times the memory`
+fn swap(swap: &TemplateSwap) -> String {
+    let times = format!("{} times the memory", f64::from(swap.percent) / 100.0);
+    let parts: Vec<_> = std::iter::once(times).chain(pool(&swap.pool)).collect();
+    format!("{}: {}", swap.device, parts.join(", "))
+}
+
+fn pool(pool: &str) -> Option<String> {
+    (!pool.is_empty()).then(|| format!("in the pool {pool}"))
+}
+
+/// `2 interfaces, on lan, then on the host's first network`
+fn network(network: &TemplateNetwork) -> String {
+    let many = match network.interfaces {
+        1 => "1 interface".to_owned(),
+        more => format!("{more} interfaces"),
+    };
+    let named = network.networks.join(", ");
+    let left = network.interfaces as usize > network.networks.len();
+    match (named.is_empty(), left) {
+        (true, _) => format!("{many} on the host's first network"),
+        (false, false) => format!("{many} on {named}"),
+        (false, true) => format!("{many} on {named}, then on the host's first network"),
+    }
 }
 
 /// An image as a template names it, with the digest it stands for now.
@@ -170,10 +227,13 @@ fn about(parameter: &TemplateParameter) -> String {
         parts.push(format!("like {}", parameter.pattern));
     }
     if parameter.secret {
-        parts.push("secret: never shown again".to_owned());
+        parts.push("never shown again".to_owned());
     }
     match &parameter.default {
         _ if parameter.required => parts.push("required".to_owned()),
+        _ if parameter.generated => {
+            parts.push(format!("made when not given, {} characters", parameter.length));
+        }
         Some(default) => parts.push(format!("default \"{default}\"")),
         None => parts.push("no default".to_owned()),
     }

@@ -1,9 +1,10 @@
-//! `wait`: until a guest is in a state, or has printed something.
+//! `wait`: until a guest is in a state, its services work, or it has printed
+//! something.
 
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
-use xlfs_proto::v1::{DomainState, WaitDomainRequest};
+use xlfs_proto::v1::{DomainState, HealthState, WaitDomainRequest};
 
 use super::Session;
 use super::lifecycle::wire_span;
@@ -12,9 +13,10 @@ use crate::errors::{Context as _, Failure};
 use crate::exit::Exit;
 use crate::output::text::plain;
 use crate::output::view::domain::{DomainView, state_word};
+use crate::output::view::health::health_word;
 use crate::words::duration;
 
-/// Wait for a state of a guest, or a text on its console.
+/// Wait for a guest's state or health, or a text on its console.
 #[derive(Debug, Args)]
 #[command(group = clap::ArgGroup::new("for").required(true).multiple(true))]
 pub(crate) struct Wait {
@@ -24,6 +26,9 @@ pub(crate) struct Wait {
     /// The state; several, separated by commas, when any of them will do.
     #[arg(long, value_name = "STATE", value_enum, value_delimiter = ',', group = "for")]
     state: Vec<State>,
+    /// The health of its services; several, separated by commas.
+    #[arg(long, value_name = "HEALTH", value_enum, value_delimiter = ',', group = "for")]
+    health: Vec<Health>,
     /// Text on its console, counted from the start of its domain.
     #[arg(long, value_name = "TEXT", group = "for")]
     #[arg(value_parser = clap::builder::NonEmptyStringValueParser::new())]
@@ -61,12 +66,33 @@ impl From<State> for DomainState {
     }
 }
 
+/// Whether the services of a guest work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Health {
+    Starting,
+    Healthy,
+    Unhealthy,
+    Unknown,
+}
+
+impl From<Health> for HealthState {
+    fn from(health: Health) -> HealthState {
+        match health {
+            Health::Starting => HealthState::Starting,
+            Health::Healthy => HealthState::Healthy,
+            Health::Unhealthy => HealthState::Unhealthy,
+            Health::Unknown => HealthState::Unknown,
+        }
+    }
+}
+
 impl Wait {
     pub(crate) async fn run(self, session: &Session) -> Result<Exit, Failure> {
         let request = WaitDomainRequest {
             name: self.name.clone(),
             states: self.state.iter().map(|state| DomainState::from(*state).into()).collect(),
             timeout: wire_span(self.timeout)?,
+            health: self.health.iter().map(|one| HealthState::from(*one).into()).collect(),
             console_contains: self.console_contains.unwrap_or_default(),
         };
         let reply = session.daemon().await?.domains().wait_domain(request).await;
@@ -75,7 +101,10 @@ impl Wait {
         if !session.output.is_table() {
             session.output.document(&DomainView::from(&domain))?;
         } else if !session.output.quiet {
-            let line = format!("{}: {}\n", plain(&domain.name), state_word(domain.state()));
+            let health = domain.health.as_ref().filter(|_| !self.health.is_empty());
+            let health = health.map(|health| format!(", {}", health_word(health.state())));
+            let (name, health) = (plain(&domain.name), health.unwrap_or_default());
+            let line = format!("{name}: {}{health}\n", state_word(domain.state()));
             session.output.text(&line)?;
         }
         Ok(Exit::Ok)
@@ -92,6 +121,10 @@ mod tests {
         for state in State::value_variants() {
             let typed = state.to_possible_value().expect("not hidden");
             assert_eq!(typed.get_name(), state_word((*state).into()));
+        }
+        for health in Health::value_variants() {
+            let typed = health.to_possible_value().expect("not hidden");
+            assert_eq!(typed.get_name(), health_word((*health).into()));
         }
     }
 }

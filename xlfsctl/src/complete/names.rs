@@ -5,14 +5,17 @@ use std::time::Duration;
 
 use clap_complete::engine::{ArgValueCandidates, ArgValueCompleter, CompletionCandidate};
 use xlfs_proto::v1::{
-    Domain, GetTemplateRequest, ListDomainsRequest, ListImagesRequest, ListTasksRequest,
-    ListTemplatesRequest, Operation, ParameterType, TemplateParameter,
+    Domain, GetDomainRequest, GetTemplateRequest, ListDomainsRequest, ListImagesRequest,
+    ListPoolsRequest, ListTasksRequest, ListTemplatesRequest, ListVolumesRequest, Operation,
+    ParameterType, Snapshot, TemplateParameter, Volume,
 };
 
-use super::given;
+use super::{before_last, given};
 use crate::client::Daemon;
+use crate::commands::image::size;
 use crate::errors::Failure;
 use crate::output::text::plain;
+use crate::output::time;
 use crate::output::view::domain::state_word;
 use crate::output::view::image::kind_word;
 use crate::words;
@@ -72,6 +75,50 @@ pub(crate) fn images() -> ArgValueCandidates {
             }
         }
         found
+    })
+}
+
+/// The snapshots of the guest that stands on the line before them.
+pub(crate) fn snapshots() -> ArgValueCandidates {
+    ArgValueCandidates::new(|| {
+        let Some(name) = before_last() else { return Vec::new() };
+        let reply = ask(async |daemon: Daemon| {
+            Ok(daemon.domains().get_domain(GetDomainRequest { name }).await?.into_inner())
+        });
+        let snapshots = reply.map(|domain| domain.snapshots).unwrap_or_default();
+        let about = |one: &Snapshot| one.created.as_ref().and_then(time::for_people);
+        let found = snapshots.iter();
+        found.filter_map(|one| candidate(&one.name, &about(one).unwrap_or_default())).collect()
+    })
+}
+
+/// Every volume.
+pub(crate) fn volumes() -> ArgValueCandidates {
+    ArgValueCandidates::new(|| candidates_of_volumes(|_| true))
+}
+
+/// The volumes that no guest has.
+pub(crate) fn free_volumes() -> ArgValueCandidates {
+    ArgValueCandidates::new(|| candidates_of_volumes(|volume| volume.holders.is_empty()))
+}
+
+fn candidates_of_volumes(wanted: impl Fn(&Volume) -> bool) -> Vec<CompletionCandidate> {
+    let reply = ask(async |daemon: Daemon| {
+        Ok(daemon.volumes().list_volumes(ListVolumesRequest {}).await?.into_inner())
+    });
+    let volumes = reply.map(|reply| reply.volumes).unwrap_or_default();
+    let wanted = volumes.iter().filter(|volume| wanted(volume));
+    wanted.filter_map(|volume| candidate(&volume.name, &size(volume.size_bytes))).collect()
+}
+
+/// Every pool.
+pub(crate) fn pools() -> ArgValueCandidates {
+    ArgValueCandidates::new(|| {
+        let reply = ask(async |daemon: Daemon| {
+            Ok(daemon.volumes().list_pools(ListPoolsRequest {}).await?.into_inner())
+        });
+        let pools = reply.map(|reply| reply.pools).unwrap_or_default();
+        pools.iter().filter_map(|pool| candidate(&pool.name, &pool.path)).collect()
     })
 }
 

@@ -8,14 +8,17 @@
 
 pub(crate) mod domain;
 pub(crate) mod event;
+pub(crate) mod health;
 pub(crate) mod host;
 pub(crate) mod image;
 pub(crate) mod imported;
+pub(crate) mod network;
 pub(crate) mod outcome;
 #[cfg(test)]
 mod schema;
 pub(crate) mod task;
 pub(crate) mod template;
+pub(crate) mod volume;
 
 use prost_types::Timestamp;
 

@@ -34,6 +34,7 @@ fn disk(disk: &Disk) -> DiskRequest {
         pool: String::new(),
         read_only: disk.read_only,
         keep: false,
+        volume: String::new(),
     }
 }
 

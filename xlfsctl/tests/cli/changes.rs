@@ -39,6 +39,33 @@ async fn create_sends_what_was_asked_and_waits() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn devices_come_and_go() {
+    let fake = serve(World::default());
+    for (line, parts) in [
+        (
+            "disk attach web size=1G,ro",
+            &["AttachDiskRequest", "size_bytes: 1073741824", "read_only: true"][..],
+        ),
+        (
+            "disk detach web xvdb --remove-volume --timeout 5s",
+            &["disk: \"xvdb\"", "remove_volume: true", "seconds: 5", "force: false"],
+        ),
+        ("nic attach web", &["AttachNicRequest", "network: \"\""]),
+        ("nic attach web network=lan,anti-spoofing", &["network: \"lan\"", "anti_spoofing: true"]),
+        ("nic detach web eth1 --force --dry-run", &["index: 1", "force: true", "dry_run: true"]),
+    ] {
+        let args: Vec<_> = line.split(' ').collect();
+        xlfsctl(&fake, &args).await.expect(0);
+        let request = fake.stage.world().requests.last().cloned().unwrap_or_default();
+        for part in parts {
+            assert!(request.contains(part), "{part} of `{line}`: {request}");
+        }
+    }
+    let failure = xlfsctl(&fake, &["nic", "detach", "web", "wlan0"]).await.expect(2);
+    assert!(failure.err.contains("eth0, eth1"), "{}", failure.err);
+}
+
 /// As when xlfsd is restarted: the task goes on, and so does the command.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_broken_stream_is_taken_up_again() {

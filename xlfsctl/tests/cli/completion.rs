@@ -4,12 +4,13 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use xlfs_proto::v1::{Domain, DomainState};
+use xlfs_proto::v1::{Domain, DomainState, Snapshot};
 
 use crate::fake::domains::domain;
 use crate::fake::images::image;
 use crate::fake::others::template;
 use crate::fake::tasks::success;
+use crate::fake::volumes::{pool, volume};
 use crate::fake::{Fake, World, serve};
 use crate::run::{Run, command, finish, no_daemon, xlfsctl};
 
@@ -17,12 +18,17 @@ fn world() -> World {
     let mut world = World {
         domains: vec![
             domain("web", DomainState::Running),
-            domain("mail", DomainState::Stopped),
+            Domain {
+                snapshots: vec![Snapshot { name: "before".to_owned(), ..Snapshot::default() }],
+                ..domain("mail", DomainState::Stopped)
+            },
             Domain { name: "$(reboot)".to_owned(), managed: true, ..Domain::default() },
             Domain { name: "Domain-0".to_owned(), ..Domain::default() },
         ],
         templates: vec![template()],
         images: vec![image("lapp-kernel", "ab", &[])],
+        volumes: vec![volume("web-xvda", "web"), volume("data", "")],
+        pools: vec![pool("fast")],
         ..World::default()
     };
     world.tasks.insert("17".to_owned(), success("17", "start", "web"));
@@ -60,6 +66,10 @@ async fn names_come_from_the_daemon() {
         ("xlfsctl import web.cfg --template ", &["lapp"]),
         ("xlfsctl create new --template lapp --set ", &["hostname=", "php=", "password=", "tls="]),
         ("xlfsctl create new --set php= -t lapp --set php=8", &["php=8.2", "php=8.3"]),
+        ("xlfsctl snapshot restore mail ", &["before"]),
+        ("xlfsctl volume show ", &["web-xvda", "data"]),
+        ("xlfsctl volume delete ", &["data"]),
+        ("xlfsctl volume create x --pool ", &["fast"]),
         ("xlfsctl ima", &["image"]),
         ("xlfsctl show --soc", &["--socket"]),
         ("xlfsctl wait web --state run", &["running"]),

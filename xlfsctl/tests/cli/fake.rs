@@ -6,6 +6,7 @@ pub(crate) mod domains;
 pub(crate) mod images;
 pub(crate) mod others;
 pub(crate) mod tasks;
+pub(crate) mod volumes;
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -21,9 +22,13 @@ use xlfs_proto::v1::domain_service_server::DomainServiceServer;
 use xlfs_proto::v1::event_service_server::EventServiceServer;
 use xlfs_proto::v1::host_service_server::HostServiceServer;
 use xlfs_proto::v1::image_service_server::ImageServiceServer;
+use xlfs_proto::v1::network_service_server::NetworkServiceServer;
 use xlfs_proto::v1::task_service_server::TaskServiceServer;
 use xlfs_proto::v1::template_service_server::TemplateServiceServer;
-use xlfs_proto::v1::{Domain, Event, Host, Image, OperationReply, Task, Template};
+use xlfs_proto::v1::volume_service_server::VolumeServiceServer;
+use xlfs_proto::v1::{
+    Domain, Event, Host, Image, Network, OperationReply, Pool, Task, Template, Volume,
+};
 
 /// What the fake daemon knows and was asked.
 #[derive(Default)]
@@ -31,6 +36,9 @@ pub(crate) struct World {
     pub(crate) domains: Vec<Domain>,
     pub(crate) images: Vec<Image>,
     pub(crate) templates: Vec<Template>,
+    pub(crate) volumes: Vec<Volume>,
+    pub(crate) pools: Vec<Pool>,
+    pub(crate) networks: Vec<Network>,
     /// The events of each connection that watches, in turn.
     pub(crate) events: Vec<Vec<Event>>,
     pub(crate) host: Host,
@@ -96,6 +104,8 @@ pub(crate) fn serve(world: World) -> Fake {
         .add_service(TaskServiceServer::new(stage.clone()))
         .add_service(EventServiceServer::new(stage.clone()))
         .add_service(TemplateServiceServer::new(stage.clone()))
+        .add_service(VolumeServiceServer::new(stage.clone()))
+        .add_service(NetworkServiceServer::new(stage.clone()))
         .add_service(HostServiceServer::new(stage.clone()));
     let server = tokio::spawn(async move {
         let incoming = UnixListenerStream::new(listener);

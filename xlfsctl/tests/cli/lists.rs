@@ -3,7 +3,7 @@
 
 use xlfs_proto::v1::{Domain, DomainState};
 
-use crate::fake::domains::domain;
+use crate::fake::domains::{domain, ill};
 use crate::fake::{World, serve};
 use crate::run::xlfsctl;
 
@@ -38,6 +38,28 @@ async fn the_list_has_guests_first_and_fits() {
     assert!(run.out.lines().all(|line| line.len() <= 80), "{}", run.out);
     assert!(!run.out.contains('\x1b'), "no colour without a terminal");
     assert_eq!(run.err, "");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_health_of_services_is_listed_and_shown() {
+    let mut world = three();
+    world.domains[1].health = Some(ill());
+    let fake = serve(world);
+    let list = xlfsctl(&fake, &["list"]).await.expect(0).out;
+    assert!(list.lines().all(|line| line.len() <= 80), "{list}");
+    let health: Vec<_> = list.lines().filter_map(|line| line.split_whitespace().nth(2)).collect();
+    assert_eq!(health, ["HEALTH", "-", "unhealthy", "-"], "{list}");
+    let show = xlfsctl(&fake, &["show", "web"]).await.expect(0).out;
+    assert!(show.contains("Health        unhealthy for "), "{show}");
+    assert!(show.contains("http port 80: healthy, asked "), "{show}");
+    assert!(show.contains("it greets with \"554 \\u{1b}[2Jno\""), "{show}");
+    assert!(!show.contains('\x1b'), "a guest's words do not reach the terminal");
+    let json = xlfsctl(&fake, &["show", "web", "-o", "json"]).await.expect(0).json();
+    assert_eq!(json["health"]["state"], "unhealthy");
+    assert_eq!(json["health"]["checks"][1]["kind"], "smtp");
+    assert_eq!(json["health"]["checks"][1]["failures"], 3);
+    let json = xlfsctl(&fake, &["show", "mail", "-o", "json"]).await.expect(0).json();
+    assert_eq!(json["health"], serde_json::Value::Null);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -14,4 +14,5 @@ mod images;
 mod import;
 mod lists;
 mod run;
+mod volumes;
 mod watching;

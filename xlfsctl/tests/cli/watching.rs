@@ -1,8 +1,8 @@
 //! `events`, `wait`, `task`, `template` and `host`.
 
-use xlfs_proto::v1::{DomainState, Host, TaskState};
+use xlfs_proto::v1::{Domain, DomainState, Host, TaskState};
 
-use crate::fake::domains::domain;
+use crate::fake::domains::{domain, ill};
 use crate::fake::others::{host, lagged, started, template};
 use crate::fake::tasks::{failure, success, task};
 use crate::fake::{World, serve};
@@ -47,7 +47,7 @@ async fn events_are_one_document_each() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn wait_ends_in_a_state_or_in_time() {
-    let domains = vec![domain("web", DomainState::Running)];
+    let domains = vec![Domain { health: Some(ill()), ..domain("web", DomainState::Running) }];
     let fake = serve(World { domains, ..World::default() });
     let args = ["wait", "web", "--state", "crashed,running", "--timeout", "90"];
     let run = xlfsctl(&fake, &args).await.expect(0);
@@ -55,6 +55,11 @@ async fn wait_ends_in_a_state_or_in_time() {
     let request = fake.stage.world().requests[0].clone();
     assert!(request.contains("states: [Crashed, Running]"), "{request}");
     assert!(request.contains("seconds: 90"), "{request}");
+
+    let run = xlfsctl(&fake, &["wait", "web", "--health", "healthy,unhealthy"]).await.expect(0);
+    assert_eq!(run.out, "web: running, unhealthy\n");
+    let request = fake.stage.world().requests[1].clone();
+    assert!(request.contains("health: [Healthy, Unhealthy]"), "{request}");
 
     let run = xlfsctl(&fake, &["wait", "web", "--console-contains", "login:"]).await.expect(7);
     assert!(run.err.contains("cannot wait for guest \"web\""), "{}", run.err);
@@ -113,6 +118,20 @@ async fn templates_say_what_they_take() {
     let show = xlfsctl(&fake, &["template", "show", "lapp"]).await.expect(0).out;
     assert!(show.contains("one of 8.2, 8.3; default \"8.2\""), "{show}");
     assert!(show.contains("lapp-ramdisk (not in the store)"), "{show}");
+    for words in [
+        "Disks         root as xvda: 2.0 GiB, at least 1.0 GiB, from lapp-root (efefefefefef)",
+        "Swap          xvdb: 1.5 times the memory",
+        "Network       2 interfaces on lan, then on the host's first network",
+        "First boot    10-database.sh, 20-web.sh",
+        "Services      http: Apache httpd with PHP",
+        "Health        http port 80 /xlfs-health holds \"ok\"; every 30s",
+        "(secret; never shown again; made when not given, 20 characters)",
+    ] {
+        let one_line = show.split_whitespace().collect::<Vec<_>>().join(" ");
+        let words = words.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(one_line.contains(&words), "{words}: {show}");
+    }
+    assert!(show.lines().all(|line| line.len() <= 80), "{show}");
     let json = xlfsctl(&fake, &["-o", "json", "template", "show", "lapp"]).await.expect(0).json();
     assert_eq!(json["parameters"][0]["type"], "hostname");
     assert_eq!(json["parameters"][0]["default"], serde_json::Value::Null);

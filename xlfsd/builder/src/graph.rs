@@ -272,3 +272,34 @@ fn length(
     lengths.insert(name.to_owned(), total);
     total
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn graph(edges: &[(&str, &[&str])]) -> Graph {
+        let need = |after: &[&str]| Need {
+            toolchain: "host".to_owned(),
+            inputs: BTreeSet::new(),
+            after: after.iter().map(|it| (*it).to_owned()).collect(),
+        };
+        let needs = edges.iter().map(|(name, after)| ((*name).to_owned(), need(after))).collect();
+        Graph { needs, ..Graph::default() }
+    }
+
+    #[test]
+    fn the_path_that_hangs_on_a_package_is_its_weight() {
+        // a is short, but the long c hangs on it by b; d is longer than a alone.
+        let graph = graph(&[("a", &[]), ("b", &["a"]), ("c", &["a", "b"]), ("d", &[])]);
+        let seconds = |name: &str| match name {
+            "a" => 1.0,
+            "b" => 2.0,
+            "c" => 30.0,
+            _ => 20.0,
+        };
+        let lengths = graph.path_lengths(seconds);
+        let expected = [("a", 33.0), ("b", 32.0), ("c", 30.0), ("d", 20.0)];
+        assert_eq!(lengths, expected.map(|(name, length)| (name.to_owned(), length)).into());
+        assert_eq!(graph.dependents("a"), ["b", "c"].map(str::to_owned).into());
+    }
+}

@@ -1,6 +1,9 @@
 //! The example set of docs/recipes.md, and mistakes in sets: all are found in
 //! one go, each with its place, and harm only the recipes in which they stand.
 
+// A test may stop at the first surprise.
+#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used)]
+
 use std::fs;
 use std::path::Path;
 

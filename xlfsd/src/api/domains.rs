@@ -6,15 +6,16 @@ use std::time::Duration;
 use tonic::{Request, Response, Status};
 use xlfs_proto::v1::domain_service_server::DomainService;
 use xlfs_proto::v1::{
-    self as pb, CreateDomainRequest, DeleteDomainRequest, DestroyDomainRequest, Domain,
-    DomainState, EndAction, GetDomainRequest, ListDomainsRequest, ListDomainsResponse,
-    OperationReply, PauseDomainRequest, RebootDomainRequest, ShutdownDomainRequest,
-    StartDomainRequest, UnpauseDomainRequest, WaitDomainRequest,
+    self as pb, AttachDiskRequest, AttachNicRequest, CreateDomainRequest, DeleteDomainRequest,
+    DestroyDomainRequest, DetachDiskRequest, DetachNicRequest, Domain, DomainState, EndAction,
+    GetDomainRequest, HealthState, ListDomainsRequest, ListDomainsResponse, OperationReply,
+    PauseDomainRequest, RebootDomainRequest, ShutdownDomainRequest, StartDomainRequest,
+    UnpauseDomainRequest, WaitDomainRequest,
 };
 
 use crate::domain::{
-    Accepted, CreateRequest, DiskName, DiskRequest, Guests, NicRequest, PolicyChange, SHUTDOWN,
-    WaitRequest,
+    Accepted, CloneRequest, CreateRequest, DetachRequest, DeviceKey, DiskName, DiskRequest, Guests,
+    LETS_GO, NicRequest, PolicyChange, SHUTDOWN, WaitRequest,
 };
 use crate::problem::Problem;
 use crate::seed::Settings;
@@ -35,7 +36,7 @@ impl Domains {
     }
 }
 
-fn reply(accepted: Accepted, dry_run: bool) -> Response<OperationReply> {
+pub(super) fn reply(accepted: Accepted, dry_run: bool) -> Response<OperationReply> {
     let changed = accepted.task.is_some() || (dry_run && !accepted.plan.is_empty());
     Response::new(OperationReply {
         task: accepted.task,
@@ -71,11 +72,7 @@ fn action(number: i32) -> Result<Option<template::EndAction>, Problem> {
 /// What is empty or 0 is not asked for.
 fn disk(disk: pb::DiskRequest) -> Result<DiskRequest, Problem> {
     let filled = |text: String| (!text.is_empty()).then_some(text);
-    let name = filled(disk.name).map(|name| name.parse::<DiskName>()).transpose();
-    let name = name.map_err(|error| {
-        Problem::invalid_field("BAD_DISK_NAME", "disks.name", &error.to_string())
-            .hint("Disks are named as the guest's kernel names them.")
-    })?;
+    let name = filled(disk.name).map(|name| disk_name("disks.name", &name)).transpose()?;
     Ok(DiskRequest {
         name,
         size: (disk.size_bytes > 0).then_some(disk.size_bytes),
@@ -84,6 +81,15 @@ fn disk(disk: pb::DiskRequest) -> Result<DiskRequest, Problem> {
         read_only: disk.read_only,
         keep: disk.keep,
         swap: false,
+        volume: filled(disk.volume),
+        copy_of: None,
+    })
+}
+
+fn disk_name(field: &str, name: &str) -> Result<DiskName, Problem> {
+    name.parse::<DiskName>().map_err(|error| {
+        Problem::invalid_field("BAD_DISK_NAME", field, &error.to_string())
+            .hint("Disks are named as the guest's kernel names them.")
     })
 }
 
@@ -182,6 +188,7 @@ impl DomainService for Domains {
             start: !request.no_start,
             paused: request.paused,
             dry_run,
+            like: None,
         };
         Ok(reply(self.guests.create(create).await?, dry_run))
     }
@@ -247,22 +254,119 @@ impl DomainService for Domains {
         Ok(reply(self.guests.delete(&name, force, dry_run).await?, dry_run))
     }
 
+    async fn attach_disk(
+        &self,
+        request: Request<AttachDiskRequest>,
+    ) -> Result<Response<OperationReply>, Status> {
+        let AttachDiskRequest { name, disk: asked, dry_run } = request.into_inner();
+        let asked = disk(asked.unwrap_or_default())?;
+        Ok(reply(self.guests.attach_disk(&name, asked, dry_run).await?, dry_run))
+    }
+
+    async fn detach_disk(
+        &self,
+        request: Request<DetachDiskRequest>,
+    ) -> Result<Response<OperationReply>, Status> {
+        let DetachDiskRequest { name, disk, remove_volume, force, timeout: given, dry_run } =
+            request.into_inner();
+        let asked = DetachRequest {
+            key: DeviceKey::Disk(disk_name("disk", &disk)?),
+            remove_volume,
+            force,
+            timeout: timeout(given)?.unwrap_or(LETS_GO),
+        };
+        Ok(reply(self.guests.detach(&name, asked, dry_run).await?, dry_run))
+    }
+
+    async fn attach_nic(
+        &self,
+        request: Request<AttachNicRequest>,
+    ) -> Result<Response<OperationReply>, Status> {
+        let AttachNicRequest { name, nic: asked, dry_run } = request.into_inner();
+        let asked = nic(asked.unwrap_or_default())?;
+        Ok(reply(self.guests.attach_nic(&name, asked, dry_run).await?, dry_run))
+    }
+
+    async fn detach_nic(
+        &self,
+        request: Request<DetachNicRequest>,
+    ) -> Result<Response<OperationReply>, Status> {
+        let DetachNicRequest { name, index, force, timeout: given, dry_run } = request.into_inner();
+        let index = u8::try_from(index).map_err(|_| {
+            Problem::invalid_field("BAD_INTERFACE", "index", "a guest has at most 16 interfaces")
+        })?;
+        let asked = DetachRequest {
+            key: DeviceKey::Nic(index),
+            remove_volume: false,
+            force,
+            timeout: timeout(given)?.unwrap_or(LETS_GO),
+        };
+        Ok(reply(self.guests.detach(&name, asked, dry_run).await?, dry_run))
+    }
+
+    async fn create_snapshot(
+        &self,
+        request: Request<pb::CreateSnapshotRequest>,
+    ) -> Result<Response<OperationReply>, Status> {
+        let pb::CreateSnapshotRequest { name, snapshot, dry_run } = request.into_inner();
+        let snapshot = (!snapshot.is_empty()).then_some(snapshot);
+        Ok(reply(self.guests.snapshot(&name, snapshot, dry_run).await?, dry_run))
+    }
+
+    async fn restore_snapshot(
+        &self,
+        request: Request<pb::RestoreSnapshotRequest>,
+    ) -> Result<Response<OperationReply>, Status> {
+        let pb::RestoreSnapshotRequest { name, snapshot, dry_run } = request.into_inner();
+        Ok(reply(self.guests.restore(&name, &snapshot, dry_run).await?, dry_run))
+    }
+
+    async fn delete_snapshot(
+        &self,
+        request: Request<pb::DeleteSnapshotRequest>,
+    ) -> Result<Response<OperationReply>, Status> {
+        let pb::DeleteSnapshotRequest { name, snapshot, dry_run } = request.into_inner();
+        Ok(reply(self.guests.delete_snapshot(&name, &snapshot, dry_run).await?, dry_run))
+    }
+
+    async fn clone_domain(
+        &self,
+        request: Request<pb::CloneDomainRequest>,
+    ) -> Result<Response<OperationReply>, Status> {
+        let request = request.into_inner();
+        let dry_run = request.dry_run;
+        let clone = CloneRequest {
+            source: request.name,
+            name: request.new_name,
+            parameters: request.parameters,
+            memory_mib: request.memory_mib,
+            vcpus: request.vcpus,
+            nics: request.nics.into_iter().map(nic).collect::<Result<_, _>>()?,
+            configuration: settings(request.configuration.unwrap_or_default())?,
+            start: request.start,
+            dry_run,
+        };
+        Ok(reply(self.guests.clone_guest(clone).await?, dry_run))
+    }
+
     async fn wait_domain(
         &self,
         request: Request<WaitDomainRequest>,
     ) -> Result<Response<Domain>, Status> {
         let request = request.into_inner();
         let states: Vec<DomainState> = request.states().collect();
-        if states.is_empty() && request.console_contains.is_empty() {
+        let health: Vec<HealthState> = request.health().collect();
+        if states.is_empty() && health.is_empty() && request.console_contains.is_empty() {
             let problem = Problem::invalid_field(
                 "NOTHING_TO_WAIT_FOR",
                 "states",
-                "name a state or a text on the console",
+                "name a state, a health or a text on the console",
             );
             return Err(problem.into());
         }
         let wait = WaitRequest {
             states,
+            health,
             timeout: timeout(request.timeout)?,
             console_contains: request.console_contains.into_bytes(),
             name: request.name,

@@ -10,6 +10,7 @@ mod events;
 mod host;
 mod hpack;
 mod images;
+mod networks;
 mod server;
 mod services;
 mod socket;
@@ -17,6 +18,7 @@ mod status;
 mod tasks;
 mod templates;
 mod until_stopping;
+mod volumes;
 
 pub use console::ConsoleDirectory;
 pub use host::{HostCounters, HostInfo, NoHypervisor};

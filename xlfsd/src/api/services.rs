@@ -19,18 +19,24 @@ use xlfs_proto::v1::domain_service_server::DomainServiceServer;
 use xlfs_proto::v1::event_service_server::EventServiceServer;
 use xlfs_proto::v1::host_service_server::HostServiceServer;
 use xlfs_proto::v1::image_service_server::ImageServiceServer;
+use xlfs_proto::v1::network_service_server::NetworkServiceServer;
 use xlfs_proto::v1::task_service_server::TaskServiceServer;
 use xlfs_proto::v1::template_service_server::TemplateServiceServer;
+use xlfs_proto::v1::volume_service_server::VolumeServiceServer;
 
 use super::console::{Console, ConsoleDirectory};
 use super::domains::Domains;
 use super::events::Events;
 use super::host::{HostApi, HostInfo};
 use super::images::Images;
+use super::networks::NetworkList;
 use super::tasks::Tasks;
 use super::templates::Templates;
+use super::volumes::VolumeApi;
 use crate::base::Base;
 use crate::domain::Guests;
+use crate::network::Net;
+use crate::volume::VolumeOperations;
 
 /// Bytes of a message, either way. What clients of gRPC take by default.
 pub const MAX_MESSAGE: usize = 4 << 20;
@@ -88,6 +94,16 @@ impl Services {
     /// The guests.
     pub fn add_domains(&mut self, guests: Guests) {
         self.add(limited!(DomainServiceServer::new(Domains::new(guests))));
+    }
+
+    /// The volumes and pools.
+    pub fn add_volumes(&mut self, operations: VolumeOperations) {
+        self.add(limited!(VolumeServiceServer::new(VolumeApi { operations })));
+    }
+
+    /// The networks, and which guests are on them.
+    pub fn add_networks(&mut self, net: Arc<Net>, guests: Guests) {
+        self.add(limited!(NetworkServiceServer::new(NetworkList { net, guests })));
     }
 
     /// A service that is made elsewhere. Its messages should be limited to

@@ -68,8 +68,8 @@ fn message(entry: &Result<Template, Broken>, images: &ImageStore) -> pb::Templat
     if let Some(ramdisk) = &template.ramdisk {
         message.ramdisk_digest = digest(ramdisk, ImageKind::Ramdisk);
     }
-    for alias in template.disks.values().filter_map(|disk| disk.image.as_deref()) {
-        digest(alias, ImageKind::Disk);
+    for disk in message.disks.iter_mut().filter(|disk| !disk.image.is_empty()) {
+        disk.image_digest = digest(&disk.image, ImageKind::Disk);
     }
     if !missing.is_empty() {
         message.problem = format!("{}; import what it needs first", missing.join(", and "));

@@ -6,27 +6,45 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
-use super::devices::{self, DiskName};
+use super::devices::{self, DiskName, DiskRecord};
 use super::guest::Guest;
+use super::lent::Lent;
 use super::name;
 use super::operations::{Accepted, Guests, busy, dry};
 use super::plan::{Goal, World, plan};
-use super::record::{GuestRecord, Work, now_ms};
+use super::record::{self, GuestRecord, Work, now_ms};
 use super::request::{CreateRequest, DiskRequest, NicRequest};
 use super::seeding;
+use super::steps::Step;
 use crate::image::ImageHold;
 use crate::network::Net;
 use crate::problem::{FieldProblem, Problem};
-use crate::template::{GuestFacts, Template};
+use crate::template::{GuestFacts, HealthCheck, Template};
 
 impl Guests {
     /// Makes a guest and starts it unless told not to.
     pub async fn create(&self, request: CreateRequest) -> Result<Accepted, Problem> {
+        self.create_from(request, None, false).await
+    }
+
+    /// The same, where disks begin as those of the guest `source`, which may be
+    /// paused. It is not needed for a dry run.
+    pub(super) async fn create_from(
+        &self,
+        request: CreateRequest,
+        source: Option<Lent>,
+        paused: bool,
+    ) -> Result<Accepted, Problem> {
         let uuid = Uuid::new_v4();
         let keeper = MacKeeper { net: &self.shared.net, guest: uuid };
         let Defined { record, seed, generated, holds: _holds } = self.define(uuid, &request)?;
         let goal = Goal::Defined { start: request.start, paused: request.paused };
-        let steps = plan(World::of(&record, None), goal);
+        let mut steps = plan(World::of(&record, None), goal);
+        if paused && record.disks.iter().any(|disk| disk.volume.copy_of.is_some()) {
+            // What the paused guest has under way must be on its disks first.
+            let at = steps.iter().position(|step| *step == Step::MakeVolumes);
+            steps.insert(at.unwrap_or_default(), Step::SettleDisks);
+        }
         let host = if request.start { Some(self.shared.reach.reach().await?) } else { None };
         if let Some(host) = &host {
             host.ledger
@@ -37,11 +55,19 @@ impl Guests {
         if request.dry_run {
             return Ok(dry(planned, format!("would create the guest {}", record.name)));
         }
+        let adopted: Vec<_> = record.disks.iter().filter(|disk| disk.adopted).cloned().collect();
         let hub = self.shared.base.consoles.hub(record.uuid, &record.name)?;
         let guest = Arc::new(Guest::new(record, hub));
         guest.set_seed(seed);
         let turn = guest.turn.clone().try_lock_owned().map_err(|_| busy(&guest))?;
-        self.shared.table.insert(guest.clone())?;
+        let disks = &self.shared.disks;
+        self.shared.table.insert_if(guest.clone(), || {
+            let shared = |disk: &DiskRecord| {
+                disks.check_shared(disk.volume.uuid, uuid, record::access(disk)).map(drop)
+            };
+            adopted.iter().try_for_each(shared)
+        })?;
+        guest.lend(source);
         let summary = format!("creating the guest {}", guest.name());
         keeper.keep();
         let accepted = self.begin(guest, turn, host, Work::Create, steps, summary);
@@ -81,18 +107,38 @@ impl Guests {
                 format!("must be from 1 to {}", template.resources.vcpus_max),
             ));
         }
-        let wanted = disks_of(&template, memory_mib, &request.disks, &mut wrong);
-        let (disks, disk_images) =
-            devices::disks(&request.name, &wanted, self.images(), &*self.shared.disks, &mut wrong)?;
+        let wanted = match request.like {
+            Some(_) => request.disks.clone(),
+            None => disks_of(&template, memory_mib, &request.disks, &mut wrong),
+        };
+        let (disks, disk_images) = devices::disks(
+            &request.name,
+            (&wanted, &[]),
+            self.images(),
+            &*self.shared.disks,
+            &mut wrong,
+        )?;
+        for disk in disks.iter().filter(|disk| disk.adopted) {
+            let access = record::access(disk);
+            self.shared.disks.check_shared(disk.volume.uuid, uuid, access)?;
+        }
+        let wanted_nics = match request.like {
+            Some(_) => request.nics.clone(),
+            None => nics_of(&template, &request.nics),
+        };
         let defaults = template.network.as_ref().map(|n| n.networks.clone()).unwrap_or_default();
         let nics = devices::nics(
             (uuid, &request.name),
-            &nics_of(&template, &request.nics),
+            (&wanted_nics, &[]),
             &defaults,
             &self.shared.net.networks,
             &self.shared.net.macs,
             &mut wrong,
         )?;
+        let health = match &parameters {
+            Some(parameters) => health_of(&template, &parameters.values, &facts, &mut wrong),
+            None => Vec::new(),
+        };
         let Some(parameters) = parameters.filter(|_| wrong.is_empty()) else {
             let many = if wrong.len() == 1 { "one field is" } else { "some fields are" };
             let first = wrong.first().map(|f| format!("{}: {}", f.field, f.description));
@@ -113,12 +159,15 @@ impl Guests {
             .object(format!("guest {}", request.name))
             .hint(format!("Import it: xlfsctl image import FILE --kind {kind} --alias {alias}"))
         };
-        let kernel = self
-            .images()
-            .hold(&template.kernel)
-            .map_err(|problem| missing(problem, "kernel", &template.kernel))?;
-        let ramdisk = template
-            .ramdisk
+        let (kernel, ramdisk) = match request.like {
+            Some(images) => {
+                (images.kernel.to_string(), images.ramdisk.map(|digest| digest.to_string()))
+            }
+            None => (template.kernel.clone(), template.ramdisk.clone()),
+        };
+        let kernel =
+            self.images().hold(&kernel).map_err(|problem| missing(problem, "kernel", &kernel))?;
+        let ramdisk = ramdisk
             .as_deref()
             .map(|alias| self.images().hold(alias).map_err(|p| missing(p, "ramdisk", alias)))
             .transpose()?;
@@ -143,7 +192,11 @@ impl Guests {
             last_end: None,
             disks,
             nics,
+            health,
             seed: false,
+            change: None,
+            snapshots: Vec::new(),
+            restoring: Vec::new(),
         };
         let configuration = request.configuration.clone();
         record.seed = seeding::wanted(&template, &record, &configuration);
@@ -207,6 +260,10 @@ fn disks_of(
         }
         // The template's size is that of its own image.
         let size = disk.size_mib.map(mib).filter(|_| change.image.is_none());
+        if change.volume.is_some() {
+            wanted.push(DiskRequest { name: Some(name), ..change });
+            continue;
+        }
         wanted.push(DiskRequest {
             name: Some(name),
             size: change.size.or(size),
@@ -232,6 +289,26 @@ fn disks_of(
     let own: Vec<DiskRequest> = asked.iter().filter(|disk| !known(disk)).cloned().collect();
     wanted.extend(own);
     wanted
+}
+
+/// The template's checks with the guest's values put in.
+fn health_of(
+    template: &Template,
+    values: &BTreeMap<String, String>,
+    facts: &GuestFacts<'_>,
+    wrong: &mut Vec<FieldProblem>,
+) -> Vec<HealthCheck> {
+    let mut checks = Vec::new();
+    for (check, number) in template.health.iter().zip(1..) {
+        match check.fill(values, facts) {
+            Ok(check) => checks.push(check),
+            Err(error) => {
+                let text = format!("the template's health check {number} fails with them: {error}");
+                wrong.push(FieldProblem::new("parameters", text));
+            }
+        }
+    }
+    checks
 }
 
 /// As many interfaces as were asked for, or as the template says.

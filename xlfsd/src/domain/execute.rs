@@ -36,6 +36,14 @@ async fn one(run: &mut Run, index: usize, step: &Step) -> Result<(), Problem> {
             | Step::Withdraw
             | Step::RemoveVolumes
             | Step::Forget
+            | Step::WithdrawDevice
+            | Step::ReleaseDevice
+            | Step::UnlistDevice
+            | Step::RemoveVolume
+            | Step::KeepVolume
+            | Step::SwitchDisks
+            | Step::RemoveReplaced
+            | Step::RemoveSnapshots { .. }
     );
     if may_stop && run.cancel.is_cancelled() {
         return Err(cancelled());

@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 use xlfs_xen::hypercall::{DomainId, DomainInfo};
 
+use super::lent::Lent;
 use super::policy::Brake;
 use super::record::{GuestRecord, Work};
 use crate::console::ConsoleHub;
@@ -36,6 +37,8 @@ struct Live {
     kept: Option<DomainId>,
     /// What its configuration disk is to hold, until that is written.
     seed: Option<Vec<u8>>,
+    /// The guest whose disks it begins as, until they are copied.
+    source: Option<Lent>,
 }
 
 /// A guest that xlfs keeps.
@@ -147,6 +150,19 @@ impl Guest {
         self.live.lock().seed.take()
     }
 
+    /// Keeps the guest that this one is a copy of from being changed, or with
+    /// `None` lets it go.
+    pub(super) fn lend(&self, source: Option<Lent>) {
+        let before = std::mem::replace(&mut self.live.lock().source, source);
+        // Outside of the lock: the other guest has one, too.
+        drop(before);
+    }
+
+    /// The guest that this one is being copied from.
+    pub(super) fn source(&self) -> Option<Arc<Guest>> {
+        self.live.lock().source.as_ref().map(|lent| lent.guest().clone())
+    }
+
     /// A domain that was seen in an earlier life of the daemon.
     pub(super) fn remember_domid(&self, domid: DomainId) {
         self.live.lock().last_domid.get_or_insert(domid);
@@ -165,7 +181,13 @@ impl Guest {
     }
 
     pub(super) fn set_current(&self, current: Option<Current>) {
-        self.live.lock().current = current;
+        {
+            let mut live = self.live.lock();
+            if let (Some(lent), Some(current)) = (&live.source, &current) {
+                lent.to(current);
+            }
+            live.current = current;
+        }
         self.touch();
     }
 

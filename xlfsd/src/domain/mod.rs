@@ -19,10 +19,14 @@
 //!   and finds one undoes or finishes it ([`recover`]).
 //! - Domains that others made are listed, never touched.
 
+mod clone;
 mod define;
 mod devices;
 mod execute;
 mod guest;
+mod health;
+mod hotplug;
+mod lent;
 mod name;
 mod nodes;
 mod operations;
@@ -32,16 +36,22 @@ mod record;
 mod recover;
 mod request;
 mod seeding;
+mod snapshot;
 mod state;
 mod steps;
 mod supervise;
 mod table;
 mod view;
+mod volumes;
 mod work;
 
-pub use devices::{DiskName, DiskRecord, NicRecord, NotADiskName, VolumeRecipe};
+pub use devices::{DeviceKey, DiskName, DiskRecord, NicRecord, NotADiskName, VolumeRecipe};
 pub use guest::Guest;
+pub use hotplug::{DetachRequest, LETS_GO};
 pub use operations::{Accepted, Guests, SHUTDOWN, Setup};
 pub use record::{GuestRecord, Records};
-pub use request::{CreateRequest, DiskRequest, NicRequest, PolicyChange, WaitRequest};
+pub use request::{
+    CloneRequest, CreateRequest, DiskRequest, NicRequest, PolicyChange, WaitRequest,
+};
 pub use view::Listing;
+pub(crate) use volumes::AtRest;

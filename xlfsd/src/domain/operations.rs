@@ -17,6 +17,7 @@ use super::work::kind;
 use crate::api::ConsoleDirectory;
 use crate::base::Base;
 use crate::console::ConsoleHub;
+use crate::health::Health;
 use crate::host::{Disks, Reach};
 use crate::image::{Digest, ImageStore, ImageUsers};
 use crate::network::{Holder, Net};
@@ -66,6 +67,7 @@ pub(super) struct Shared {
     pub net: Arc<Net>,
     pub records: Records,
     pub table: Table,
+    pub health: Health,
 }
 
 /// A guest's turn: nobody else works on it while this lives.
@@ -88,7 +90,8 @@ impl Guests {
             claim_macs(&record, &net, &base);
             table.insert(Arc::new(Guest::new(record, hub)))?;
         }
-        let shared = Arc::new(Shared { base, reach, disks, net, records, table });
+        let health = Health::new(base.events.clone());
+        let shared = Arc::new(Shared { base, reach, disks, net, records, table, health });
         shared.base.images.set_users(Arc::new(Users(Arc::downgrade(&shared))));
         Ok(Self { shared })
     }
@@ -265,7 +268,7 @@ impl Guests {
     }
 
     /// The guest of that name; domains that others made are refused.
-    async fn unless_unmanaged(&self, name: &str) -> Result<Arc<Guest>, Problem> {
+    pub(super) async fn unless_unmanaged(&self, name: &str) -> Result<Arc<Guest>, Problem> {
         match self.shared.table.get(name) {
             Ok(guest) => Ok(guest),
             Err(problem) => match self.unmanaged(name).await {
@@ -293,7 +296,7 @@ fn claim_macs(record: &GuestRecord, net: &Net, base: &Base) {
 /// A guest's turn, at once or not at all: an operation is not queued behind
 /// another. The supervisor's glance at a guest and a pause are over in no time
 /// and are waited for; nobody should be told that he came in between.
-async fn take_turn(guest: &Guest) -> Result<Turn, Problem> {
+pub(super) async fn take_turn(guest: &Guest) -> Result<Turn, Problem> {
     match guest.turn.clone().try_lock_owned() {
         Ok(turn) => Ok(turn),
         Err(_) if guest.current().is_some() => Err(busy(guest)),

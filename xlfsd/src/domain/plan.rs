@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use xlfs_xen::hypercall::DomainInfo;
 
+use super::devices::Device;
 use super::record::GuestRecord;
 use super::steps::{Ask, Step};
 
@@ -24,10 +25,36 @@ pub(super) enum Goal {
     Restarted,
     /// The guest is forgotten, with its domain.
     Forgotten,
+    /// The guest has one more device.
+    Attached(DeviceKind),
+    /// It has one less.
+    Detached { kind: DeviceKind, timeout: Duration, force: bool, remove_volume: bool },
+    /// What the disks hold is kept, after what is under way has come to them.
+    Kept { paused: bool },
+    /// The disks hold what a snapshot has.
+    Restored,
+    /// Nothing unfinished is left of snapshots and restored disks.
+    Tidied,
     /// The vCPUs stand still.
     Paused,
     /// The vCPUs run.
     Unpaused,
+}
+
+/// What comes or goes; which one it is stands in the record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum DeviceKind {
+    Disk,
+    Nic,
+}
+
+impl DeviceKind {
+    pub(super) fn of(device: &Device) -> Self {
+        match device {
+            Device::Disk(_) => Self::Disk,
+            Device::Nic(_) => Self::Nic,
+        }
+    }
 }
 
 /// What there is.
@@ -43,6 +70,8 @@ pub(super) struct World {
     pub seed: bool,
     /// It has network interfaces.
     pub nics: bool,
+    /// It has snapshots, or disks that were being restored.
+    pub snapshots: bool,
 }
 
 impl World {
@@ -58,6 +87,7 @@ impl World {
             volumes: !record.disks.is_empty(),
             seed: record.seed,
             nics: !record.nics.is_empty(),
+            snapshots: !record.snapshots.is_empty() || !record.restoring.is_empty(),
         }
     }
 }
@@ -102,15 +132,59 @@ pub(super) fn plan(world: World, goal: Goal) -> Vec<Step> {
             if world.seed {
                 steps.push(Step::RemoveSeed);
             }
+            if world.snapshots {
+                steps.extend([Step::RemoveReplaced, Step::RemoveSnapshots { all: true }]);
+            }
             if world.volumes {
                 steps.push(Step::RemoveVolumes);
             }
             steps.push(Step::Forget);
         }
+        Goal::Attached(kind) => attach(&mut steps, world, kind),
+        Goal::Detached { kind, timeout, force, remove_volume } => {
+            if world.domain {
+                if !force && !world.ended {
+                    steps.push(Step::CloseDevice { timeout });
+                }
+                steps.push(Step::WithdrawDevice);
+            }
+            steps.extend([Step::ReleaseDevice, Step::UnlistDevice]);
+            if kind == DeviceKind::Disk {
+                steps.push(if remove_volume { Step::RemoveVolume } else { Step::KeepVolume });
+            }
+        }
+        Goal::Kept { paused } => {
+            if paused {
+                steps.push(Step::SettleDisks);
+            }
+            steps.extend([Step::CopyDisks, Step::KeepSnapshot]);
+        }
+        Goal::Restored => {
+            steps.extend([Step::CopySnapshot, Step::SwitchDisks, Step::RemoveReplaced]);
+        }
+        Goal::Tidied => {
+            steps.extend([Step::RemoveReplaced, Step::RemoveSnapshots { all: false }]);
+        }
         Goal::Paused => steps.push(Step::Pause),
         Goal::Unpaused => steps.push(Step::Unpause),
     }
     steps
+}
+
+/// The record lists the device last: what is not listed is taken away again by
+/// whoever finds the guest after a crash of the daemon.
+fn attach(steps: &mut Vec<Step>, world: World, kind: DeviceKind) {
+    if kind == DeviceKind::Disk {
+        steps.push(Step::MakeVolume);
+    }
+    if world.domain {
+        steps.extend([Step::PrepareDevice, Step::PublishDevice]);
+        if kind == DeviceKind::Nic {
+            steps.push(Step::ConnectNic);
+        }
+        steps.push(Step::AwaitDevice);
+    }
+    steps.push(Step::ListDevice);
 }
 
 fn build(steps: &mut Vec<Step>, world: World, paused: bool) {
@@ -168,9 +242,16 @@ fn take_down(steps: &mut Vec<Step>, world: World) {
 mod tests {
     use super::*;
 
-    const NONE: World =
-        World { domain: false, ended: false, volumes: false, seed: false, nics: false };
-    const WITH_ALL: World = World { volumes: true, seed: true, nics: true, ..NONE };
+    const NONE: World = World {
+        domain: false,
+        ended: false,
+        volumes: false,
+        seed: false,
+        nics: false,
+        snapshots: false,
+    };
+    const WITH_ALL: World =
+        World { volumes: true, seed: true, nics: true, snapshots: true, ..NONE };
     const RUNS: World = World { domain: true, ..NONE };
     const ENDED: World = World { ended: true, ..RUNS };
     const TIMEOUT: Duration = Duration::from_secs(1);
@@ -235,7 +316,41 @@ mod tests {
         assert!(at("stop-domain") < at("disconnect-nics"));
         assert!(at("disconnect-nics") < at("destroy-domain"));
         assert!(at("withdraw-nodes") < at("remove-volumes"));
+        assert!(at("withdraw-nodes") < at("remove-snapshots"));
         assert!(at("remove-volumes") < at("forget-guest"));
+    }
+
+    #[test]
+    fn a_device_comes_and_goes_in_order() {
+        assert_eq!(
+            names(RUNS, Goal::Attached(DeviceKind::Disk)),
+            ["make-volume", "prepare-device", "publish-device", "await-device", "list-device"]
+        );
+        assert_eq!(names(NONE, Goal::Attached(DeviceKind::Disk)), ["make-volume", "list-device"]);
+        let nic = names(RUNS, Goal::Attached(DeviceKind::Nic));
+        let at = |name| nic.iter().position(|s| *s == name).unwrap();
+        // The firewall holds the guest before the interface is there.
+        assert!(at("prepare-device") < at("publish-device"));
+        assert!(at("publish-device") < at("connect-nic"));
+        let gone = |world, force, remove_volume| {
+            let kind = DeviceKind::Disk;
+            names(world, Goal::Detached { kind, timeout: TIMEOUT, force, remove_volume })
+        };
+        assert_eq!(
+            gone(RUNS, false, false),
+            ["close-device", "withdraw-device", "release-device", "unlist-device", "keep-volume"]
+        );
+        assert!(!gone(RUNS, true, true).contains(&"close-device"));
+        assert_eq!(gone(NONE, false, true), ["release-device", "unlist-device", "remove-volume"]);
+    }
+
+    #[test]
+    fn disks_are_switched_when_all_are_copied_and_removed_after_that() {
+        let kept = names(RUNS, Goal::Kept { paused: true });
+        assert_eq!(kept, ["settle-disks", "copy-disks", "keep-snapshot"]);
+        assert_eq!(names(NONE, Goal::Kept { paused: false }), kept[1..]);
+        let restored = names(NONE, Goal::Restored);
+        assert_eq!(restored, ["copy-snapshot", "switch-disks", "remove-replaced"]);
     }
 
     /// Plans are the same for the same input, and no step comes twice.

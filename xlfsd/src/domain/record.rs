@@ -9,14 +9,16 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 use xlfs_xen::loopdev::Access;
 
-use super::devices::{DiskRecord, NicRecord};
+use super::devices::{
+    Device, DeviceChange, DeviceKey, DiskRecord, NicRecord, RestoredDisk, SnapshotRecord,
+};
 use crate::durable::{self, FileError, UNFINISHED};
 use crate::event::EventBus;
 use crate::host::{DiskSource, DiskUse};
 use crate::image::Digest;
 use crate::quarantine::quarantine;
 use crate::storage::Holder;
-use crate::template::EndPolicy;
+use crate::template::{EndPolicy, HealthCheck};
 use crate::toml_file::{self, TomlFileError};
 
 /// An operation that a guest is in the middle of.
@@ -29,6 +31,18 @@ pub enum Work {
     Reboot,
     Restart,
     Destroy,
+    /// Giving a device to it; see `change`.
+    Attach,
+    /// Taking one from it.
+    Detach,
+    /// Keeping what its disks hold.
+    Snapshot,
+    /// Having its disks hold what they held.
+    Restore,
+    /// Removing a snapshot.
+    Unsnapshot,
+    /// Being copied; never on record, as the copy's own creation is.
+    Clone,
     /// Removing the domain of a guest that ended by itself.
     Cleanup,
     Delete,
@@ -79,9 +93,21 @@ pub struct GuestRecord {
     pub disks: Vec<DiskRecord>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub nics: Vec<NicRecord>,
+    /// Its template's, with its parameters put in.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub health: Vec<HealthCheck>,
     /// It has a configuration disk.
     #[serde(default)]
     pub seed: bool,
+    /// The device that is being attached or detached.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub change: Option<DeviceChange>,
+    /// Oldest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub snapshots: Vec<SnapshotRecord>,
+    /// The disks that a snapshot's content comes back to.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub restoring: Vec<RestoredDisk>,
 }
 
 impl GuestRecord {
@@ -94,8 +120,7 @@ impl GuestRecord {
 
     /// How it uses one of its disks.
     pub fn uses_disk(&self, disk: &DiskRecord) -> DiskUse {
-        let access = if disk.read_only { Access::ReadOnly } else { Access::ReadWrite };
-        self.disk_use(DiskSource::Volume(disk.volume.uuid), access)
+        self.disk_use(DiskSource::Volume(disk.volume.uuid), access(disk))
     }
 
     /// How it uses its configuration disk.
@@ -108,6 +133,20 @@ impl GuestRecord {
         DiskUse { source, guest, access }
     }
 
+    /// The restored disks have become the guest's.
+    pub fn is_restored(&self) -> bool {
+        let has = |volume| self.disks.iter().any(|disk| disk.volume.uuid == volume);
+        self.restoring.iter().any(|restored| has(restored.volume.uuid))
+    }
+
+    /// Forgets what of a snapshot was undone.
+    pub fn forget_unfinished(&mut self) {
+        self.snapshots.retain(|snapshot| !snapshot.unfinished);
+        if !self.is_restored() {
+            self.restoring.clear();
+        }
+    }
+
     /// It has something in Dom0 beside its domain.
     pub fn has_devices(&self) -> bool {
         self.seed || !self.disks.is_empty() || !self.nics.is_empty()
@@ -116,9 +155,50 @@ impl GuestRecord {
     /// Whether it would miss an image. A disk's is copied when the guest is made.
     pub fn uses(&self, image: &Digest) -> bool {
         let copying = self.work == Some(Work::Create);
+        let coming = self.change.as_ref().is_some_and(|change| {
+            matches!(&change.device, Device::Disk(disk) if disk.volume.image.as_ref() == Some(image))
+        });
         self.kernel == *image
             || self.ramdisk.as_ref() == Some(image)
+            || coming
             || copying && self.disks.iter().any(|disk| disk.volume.image.as_ref() == Some(image))
+    }
+
+    /// One of its devices.
+    pub fn device(&self, key: DeviceKey) -> Option<Device> {
+        match key {
+            DeviceKey::Disk(name) => {
+                self.disks.iter().find(|disk| disk.name == name).cloned().map(Device::Disk)
+            }
+            DeviceKey::Nic(index) => {
+                self.nics.iter().find(|nic| nic.index == index).cloned().map(Device::Nic)
+            }
+        }
+    }
+
+    /// Gives it a device; having that already is fine.
+    pub fn add_device(&mut self, device: Device) {
+        if self.device(device.key()).is_some() {
+            return;
+        }
+        match device {
+            Device::Disk(disk) => {
+                self.disks.push(disk);
+                self.disks.sort_by_key(|disk| disk.name);
+            }
+            Device::Nic(nic) => {
+                self.nics.push(nic);
+                self.nics.sort_by_key(|nic| nic.index);
+            }
+        }
+    }
+
+    /// Takes a device from it, if it has it.
+    pub fn remove_device(&mut self, key: DeviceKey) {
+        match key {
+            DeviceKey::Disk(name) => self.disks.retain(|disk| disk.name != name),
+            DeviceKey::Nic(index) => self.nics.retain(|nic| nic.index != index),
+        }
     }
 
     /// `guest web`, for errors and steps.
@@ -140,6 +220,11 @@ impl GuestRecord {
         }
         Ok(record)
     }
+}
+
+/// How a guest uses a disk.
+pub(super) fn access(disk: &DiskRecord) -> Access {
+    if disk.read_only { Access::ReadOnly } else { Access::ReadWrite }
 }
 
 /// Milliseconds since 1970, for records.
@@ -226,7 +311,11 @@ pub(super) fn sample(name: &str) -> GuestRecord {
         parameters: BTreeMap::from([("hostname".into(), name.into())]),
         disks: Vec::new(),
         nics: Vec::new(),
+        health: Vec::new(),
         seed: false,
+        change: None,
+        snapshots: Vec::new(),
+        restoring: Vec::new(),
         last_end: Some(LastEnd { cause: "poweroff".into(), at_ms: 5 }),
     }
 }

@@ -9,19 +9,25 @@
 //! | the same | none | started |
 //! | shutdown | a running domain | asked again |
 //! | destroy, cleanup, delete | anything | finished |
+//! | snapshot | anything | undone; a paused guest is adopted first |
+//! | unsnapshot | anything | finished; the same |
+//! | restore | anything | finished once the disks are the restored ones, else undone |
+//! | attach | anything | the device is taken away, unless the guest has it whole |
+//! | detach | anything | finished |
 //! | nothing | a domain that ran | adopted: its console is served again |
 //! | nothing | a domain that never ran | destroyed |
 //!
 //! A guest that runs is never touched but for its console.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use xlfs_xen::hypercall::DomainInfo;
 
 use super::guest::Guest;
 use super::nodes;
-use super::operations::{Guests, SHUTDOWN};
-use super::plan::{Goal, World, plan};
+use super::operations::{Guests, SHUTDOWN, Turn};
+use super::plan::{DeviceKind, Goal, World, plan};
 use super::record::Work;
 use crate::host::Host;
 use crate::problem::Problem;
@@ -57,6 +63,12 @@ impl Guests {
                 (Goal::Forgotten, Work::Delete)
             }
             (Some(Work::Delete), _) => (Goal::Forgotten, Work::Delete),
+            (Some(Work::Attach | Work::Detach), _) => {
+                return self.settle_device(host, guest, turn, domain.as_ref()).await;
+            }
+            (Some(Work::Snapshot | Work::Restore | Work::Unsnapshot | Work::Clone), _) => {
+                return self.settle_snapshot(host, guest, turn, domain.as_ref()).await;
+            }
             (Some(Work::Destroy), _) => (Goal::Gone, Work::Destroy),
             (Some(Work::Cleanup), _) => (Goal::Gone, Work::Cleanup),
             (Some(Work::Shutdown), Some(_)) => {
@@ -83,12 +95,70 @@ impl Guests {
             }
         };
         let text = format!("finishing what was begun: {work:?}");
+        self.warn_interrupted(guest);
+        self.begin(guest.clone(), turn, Some(host.clone()), work, plan(world, goal), text);
+        Ok(())
+    }
+
+    fn warn_interrupted(&self, guest: &Guest) {
         self.shared.base.events.warn(
             guest.name(),
             "INTERRUPTED",
             format!("an operation on the guest {} was cut off; it is settled now", guest.name()),
         );
-        self.begin(guest.clone(), turn, Some(host.clone()), work, plan(world, goal), text);
+    }
+
+    /// A guest to which a device came, or from which one went.
+    async fn settle_device(
+        &self,
+        host: &Arc<Host>,
+        guest: &Arc<Guest>,
+        turn: Turn,
+        domain: Option<&DomainInfo>,
+    ) -> Result<(), Problem> {
+        if domain.is_some() {
+            self.adopt(host, guest, domain).await?;
+        }
+        let record = guest.record();
+        let whole = record.work == Some(Work::Attach)
+            && record.change.as_ref().is_some_and(|c| record.device(c.device.key()).is_some());
+        let change = record.change.clone().filter(|_| !whole);
+        let gone = domain.is_none() && record.wanted_running;
+        self.note(guest, |record| {
+            if gone {
+                record.wanted_running = false;
+            }
+            if change.is_none() {
+                (record.work, record.change) = (None, None);
+            }
+        })?;
+        let Some(change) = change else { return Ok(()) };
+        let kind = DeviceKind::of(&change.device);
+        let remove_volume = change.remove_volume;
+        let goal = Goal::Detached { kind, timeout: Duration::ZERO, force: true, remove_volume };
+        let steps = plan(World::of(&record, domain), goal);
+        self.warn_interrupted(guest);
+        let text = format!("taking the {} away", change.device.title());
+        self.begin(guest.clone(), turn, Some(host.clone()), Work::Detach, steps, text);
+        Ok(())
+    }
+
+    /// A guest whose disks were being kept or restored.
+    async fn settle_snapshot(
+        &self,
+        host: &Arc<Host>,
+        guest: &Arc<Guest>,
+        turn: Turn,
+        domain: Option<&DomainInfo>,
+    ) -> Result<(), Problem> {
+        if let Err(problem) = self.adopt(host, guest, domain).await {
+            let text = format!("cannot settle the guest {}: {problem:#}", guest.name());
+            self.shared.base.events.warn(guest.name(), "RECOVERY_FAILED", text);
+        }
+        self.warn_interrupted(guest);
+        let steps = plan(World::of(&guest.record(), domain), Goal::Tidied);
+        let text = "removing what was not finished".to_owned();
+        self.begin(guest.clone(), turn, Some(host.clone()), Work::Unsnapshot, steps, text);
         Ok(())
     }
 

@@ -3,9 +3,10 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use xlfs_proto::v1::DomainState;
+use xlfs_proto::v1::{DomainState, HealthState};
 
-use super::devices::DiskName;
+use super::devices::{DiskName, VolumeRecipe};
+use crate::image::Digest;
 use crate::network::{Mac, Rate};
 use crate::seed::Settings;
 use crate::template::EndPolicy;
@@ -30,6 +31,34 @@ pub struct CreateRequest {
     pub start: bool,
     pub paused: bool,
     pub dry_run: bool,
+    /// It is to be as another guest: devices are those that are named here and
+    /// no more, and the images are these instead of the template's.
+    pub like: Option<Images>,
+}
+
+/// What a guest boots.
+#[derive(Debug, Clone, Copy)]
+pub struct Images {
+    pub kernel: Digest,
+    pub ramdisk: Option<Digest>,
+}
+
+/// A copy of a guest.
+#[derive(Debug, Clone, Default)]
+pub struct CloneRequest {
+    /// The guest that is copied.
+    pub source: String,
+    pub name: String,
+    /// Instead of the other guest's.
+    pub parameters: HashMap<String, String>,
+    pub memory_mib: Option<u64>,
+    pub vcpus: Option<u32>,
+    /// None given: as the other guest's, with new MAC addresses.
+    pub nics: Vec<NicRequest>,
+    /// What is given is instead of what the other guest was told.
+    pub configuration: Settings,
+    pub start: bool,
+    pub dry_run: bool,
 }
 
 /// A disk for a new guest.
@@ -46,6 +75,10 @@ pub struct DiskRequest {
     pub keep: bool,
     /// A template's swap volume, which the guest finds by its label.
     pub swap: bool,
+    /// A volume that is there already, by name or UUID.
+    pub volume: Option<String>,
+    /// A disk of another guest that this one is to begin as.
+    pub copy_of: Option<VolumeRecipe>,
 }
 
 /// A network interface for a new guest.
@@ -87,4 +120,6 @@ pub struct WaitRequest {
     pub timeout: Option<Duration>,
     /// So does this text on the console of its present domain.
     pub console_contains: Vec<u8>,
+    /// So does any of these.
+    pub health: Vec<HealthState>,
 }

@@ -22,7 +22,10 @@ pub(super) fn state(observed: &Observed<'_>) -> DomainState {
         Some(Work::Shutdown | Work::Reboot | Work::Destroy | Work::Cleanup | Work::Delete) => {
             return DomainState::Stopping;
         }
-        None => {}
+        // A guest lives on while a device comes or goes.
+        Some(Work::Attach | Work::Detach) | None => {}
+        // So does one whose disks are copied; it does not run anyway.
+        Some(Work::Snapshot | Work::Restore | Work::Unsnapshot | Work::Clone) => {}
     }
     match observed.domain {
         None if observed.held => DomainState::Held,
@@ -42,7 +45,7 @@ pub(super) fn of_domain(domain: &DomainInfo) -> DomainState {
     }
 }
 
-const ALL: [Operation; 8] = [
+const ALL: [Operation; 13] = [
     Operation::Start,
     Operation::Shutdown,
     Operation::Reboot,
@@ -50,6 +53,11 @@ const ALL: [Operation; 8] = [
     Operation::Unpause,
     Operation::Destroy,
     Operation::Delete,
+    Operation::Attach,
+    Operation::Detach,
+    Operation::Snapshot,
+    Operation::Restore,
+    Operation::Clone,
     Operation::Console,
 ];
 
@@ -68,6 +76,11 @@ pub(super) fn refusal(operation: Operation, state: DomainState) -> Option<&'stat
         (O::Start, S::Running | S::Paused) => Some("it runs already"),
         (O::Start, S::Crashed) => Some("its crashed domain is still there: destroy it first"),
         (O::Start, S::Dying) => Some("its last domain is still being taken apart"),
+        (O::Attach | O::Detach, S::Stopped | S::Held | S::Running | S::Paused) => None,
+        (O::Snapshot | O::Clone, S::Stopped | S::Held | S::Paused) => None,
+        (O::Snapshot | O::Clone, S::Running) => Some("it runs: pause it or shut it down first"),
+        (O::Restore, S::Stopped | S::Held) => None,
+        (O::Restore, S::Running | S::Paused) => Some("it has a domain: shut it down first"),
         (O::Delete, S::Stopped | S::Held) => None,
         (O::Delete, _) => Some("it has a domain: stop it first, or use --force"),
         (O::Shutdown | O::Reboot | O::Pause, S::Running) => None,

@@ -62,15 +62,17 @@ impl Guests {
             let handle = guest.uuid().into_bytes();
             let domain = domains.iter().find(|domain| domain.handle == handle);
             self.look(host, &guest, domain);
+            let now = self.observe(&guest, Some(host));
+            self.follow_health(&guest, now, domain.map(|domain| u32::from(domain.domid.0)));
             guest.touch();
             self.delete_again(host, &guest).await;
         }
     }
 
-    /// Goes on with a deletion that could not be finished, once xenstored
-    /// answers again.
+    /// Goes on with a deletion, or with taking a device away, that could not be
+    /// finished, once xenstored answers again.
     async fn delete_again(&self, host: &Arc<Host>, guest: &Arc<Guest>) {
-        let unfinished = guest.record().work == Some(Work::Delete)
+        let unfinished = matches!(guest.record().work, Some(Work::Delete | Work::Detach))
             && guest.current().is_none()
             && !guest.is_forgotten();
         if unfinished
@@ -176,6 +178,7 @@ impl Guests {
         let domid = host
             .and_then(|host| guest.find_domain(&*host.hypervisor).ok().flatten())
             .map(|domain| u32::from(domain.domid.0));
+        self.follow_health(guest, now, domid);
         let change = pb::DomainStateChanged {
             state: now.into(),
             previous: before.into(),

@@ -13,6 +13,8 @@ use crate::suggest::did_you_mean;
 #[derive(Debug, Default)]
 pub(super) struct Table {
     guests: Mutex<BTreeMap<String, Arc<Guest>>>,
+    /// Held by whoever takes a guest in under a condition.
+    entrance: Mutex<()>,
 }
 
 impl Table {
@@ -32,6 +34,19 @@ impl Table {
         }
         guests.insert(guest.name().to_owned(), guest);
         Ok(())
+    }
+
+    /// The same, unless `check` has a reason against it. The guest is there
+    /// already when it is asked, and nobody else comes in meanwhile: of two that
+    /// want the same thing one gets it.
+    pub(super) fn insert_if(
+        &self,
+        guest: Arc<Guest>,
+        check: impl FnOnce() -> Result<(), Problem>,
+    ) -> Result<(), Problem> {
+        let _entrance = self.entrance.lock();
+        self.insert(guest.clone())?;
+        check().inspect_err(|_| self.remove(&guest))
     }
 
     pub(super) fn remove(&self, guest: &Guest) {

@@ -7,10 +7,10 @@ use prost_types::Timestamp;
 use xlfs_proto::v1 as pb;
 use xlfs_xen::hypercall::DomainInfo;
 
-use super::devices::{DiskRecord, NicRecord};
+use super::devices::{DiskRecord, NicRecord, SnapshotDisk, SnapshotRecord};
 use super::guest::Guest;
 use super::operations::Guests;
-use super::record::time_of;
+use super::record::{GuestRecord, time_of};
 use super::request::WaitRequest;
 use super::state::{Observed, of_domain, operations, state, word};
 use crate::host::Host;
@@ -120,7 +120,9 @@ impl Guests {
             problems,
             disks: record.disks.iter().map(disk).collect(),
             nics: record.nics.iter().map(nic).collect(),
+            snapshots: record.snapshots.iter().map(|one| snapshot(one, &record)).collect(),
             console: Some(guest.console().stats()),
+            health: self.health(&record, now),
         }
     }
 
@@ -175,6 +177,15 @@ impl Guests {
             if request.states.contains(&found.state()) {
                 return Ok(found);
             }
+            if !request.health.is_empty() {
+                let health = found.health.as_ref().map(pb::Health::state);
+                if health.is_some_and(|health| request.health.contains(&health)) {
+                    return Ok(found);
+                }
+                if guest.record().health.is_empty() {
+                    return Err(no_checks(&request.name, &found.template));
+                }
+            }
             if guest.is_forgotten() {
                 return Err(Problem::not_found(
                     "NO_SUCH_GUEST",
@@ -195,6 +206,16 @@ impl Guests {
         };
         Ok(self.show_guest(guest, info.as_ref()))
     }
+}
+
+/// It would be waited for without an end.
+fn no_checks(name: &str, template: &str) -> Problem {
+    Problem::failed_precondition(
+        "NO_HEALTH_CHECKS",
+        format!("the guest {name} has no health checks, so its health is not known"),
+    )
+    .object(format!("guest {name}"))
+    .hint(format!("Its template {template} had none when it was made. Wait for a state, or a text on its console."))
 }
 
 fn show_foreign(info: &DomainInfo, name: Option<Vec<u8>>) -> pb::Domain {
@@ -239,6 +260,21 @@ fn disk(disk: &DiskRecord) -> pb::Disk {
         read_only: disk.read_only,
         keep: disk.keep,
         image_digest: disk.volume.image.map(|digest| digest.to_string()).unwrap_or_default(),
+    }
+}
+
+fn snapshot(snapshot: &SnapshotRecord, record: &GuestRecord) -> pb::Snapshot {
+    let disk = |disk: &SnapshotDisk| pb::SnapshotDisk {
+        name: disk.name.to_string(),
+        volume: disk.volume.name.clone(),
+        size_bytes: disk.volume.size,
+    };
+    pb::Snapshot {
+        name: snapshot.name.clone(),
+        created: Some(Timestamp::from(time_of(snapshot.created_ms))),
+        paused: snapshot.paused,
+        disks: snapshot.disks.iter().map(disk).collect(),
+        problem: snapshot.problem(record).unwrap_or_default(),
     }
 }
 

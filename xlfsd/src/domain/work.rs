@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::devices::{DeviceKey, MOST_NICS};
 use super::execute::execute;
 use super::guest::{Current, Guest};
 use super::operations::{Accepted, Guests, Turn};
@@ -106,6 +107,35 @@ impl Guests {
             if let Err(problem) = noted {
                 tracing::error!(guest = guest.name(), "{problem:#}");
             }
+        } else if let Some(now @ (Work::Attach | Work::Detach)) = work {
+            // What could not be undone is taken away as soon as that works.
+            let again = now == Work::Attach && leaves;
+            let noted = self.note(&guest, |record| match again {
+                true => record.work = Some(Work::Detach),
+                false => (record.work, record.change) = (None, None),
+            });
+            if let Err(problem) = noted {
+                tracing::error!(guest = guest.name(), "{problem:#}");
+            }
+            let record = guest.record();
+            for index in 0..MOST_NICS {
+                if record.device(DeviceKey::Nic(index)).is_none() {
+                    self.shared.net.macs.release(guest.uuid(), index);
+                }
+            }
+        } else if let Some(Work::Snapshot | Work::Restore | Work::Unsnapshot) = work {
+            // What is left over is removed at the next start of the daemon.
+            let noted = self.note(&guest, |record| {
+                if result.is_err() && !leaves && work != Some(Work::Unsnapshot) {
+                    record.forget_unfinished();
+                }
+                let untidy = record.snapshots.iter().any(|snapshot| snapshot.unfinished)
+                    || !record.restoring.is_empty();
+                record.work = untidy.then_some(Work::Unsnapshot);
+            });
+            if let Err(problem) = noted {
+                tracing::error!(guest = guest.name(), "{problem:#}");
+            }
         } else if work.is_some() {
             let failed_start = result.is_err() && matches!(work, Some(Work::Start));
             let ended = matches!(work, Some(Work::Shutdown | Work::Destroy)) && result.is_ok();
@@ -123,6 +153,7 @@ impl Guests {
                 tracing::error!(guest = guest.name(), "{problem:#}");
             }
         }
+        guest.lend(None);
         guest.set_current(None);
         let cause = match (&result, work) {
             (Ok(()), Some(work)) => kind(work).to_owned(),
@@ -169,6 +200,12 @@ pub(super) fn kind(work: Work) -> &'static str {
         Work::Reboot => "reboot",
         Work::Restart => "restart",
         Work::Destroy => "destroy",
+        Work::Attach => "attach",
+        Work::Detach => "detach",
+        Work::Snapshot => "snapshot",
+        Work::Restore => "restore",
+        Work::Unsnapshot => "delete-snapshot",
+        Work::Clone => "clone",
         Work::Cleanup => "cleanup",
         Work::Delete => "delete",
     }

@@ -16,13 +16,13 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 use xlfs_xen::loopdev::{self, Access, Detached, LoopDevice};
 
-use super::{BlockNumber, DiskSource, DiskUse, Disks, VolumePlan};
+use super::{Activity, BlockNumber, DiskSource, DiskUse, Disks, VolumePlan};
 use crate::domain::VolumeRecipe;
 use crate::durable;
 use crate::image::ImageStore;
 use crate::problem::Problem;
 use crate::seed::swap;
-use crate::storage::{NewVolume, VolumeDevice, Volumes, Watch};
+use crate::storage::{NewVolume, VolumeDevice, VolumeRecord, Volumes, Watch};
 
 /// The reason of an error.
 const NO_SEED: &str = "NO_SEED";
@@ -42,12 +42,16 @@ pub struct PoolDisks {
 
 impl PoolDisks {
     /// Configuration disks are kept below the state folder.
-    pub fn open(volumes: Volumes, images: ImageStore, state_dir: &Path) -> Result<Self, Problem> {
+    pub fn open(
+        volumes: Arc<Volumes>,
+        images: ImageStore,
+        state_dir: &Path,
+    ) -> Result<Self, Problem> {
         let seeds = state_dir.join("seeds");
         durable::make_private_dir(&seeds).map_err(|error| {
             Problem::internal("configuration disks cannot be kept").cause(&error)
         })?;
-        Ok(Self { volumes: Arc::new(volumes), images, seeds })
+        Ok(Self { volumes, images, seeds })
     }
 
     fn seed(&self, guest: Uuid) -> PathBuf {
@@ -77,17 +81,21 @@ impl Disks for PoolDisks {
         if self.volumes.get(recipe.uuid).is_ok() {
             return Ok(());
         }
-        let image = match recipe.image {
+        let image = match recipe.image.filter(|_| recipe.copy_of.is_none()) {
             Some(digest) => Some((digest, self.images.open(&digest)?)),
             None => None,
         };
-        let VolumeRecipe { uuid, name, pool, size, swap, .. } = recipe;
+        let VolumeRecipe { uuid, name, pool, size, swap, copy_of, .. } = recipe;
         let new = NewVolume { uuid, name, pool, size, owner: Some(guest), kept: keep };
         let volumes = self.volumes.clone();
         blocking(move || {
             let stop = || cancel.is_cancelled();
+            let watch = Watch::new(&stop, &|_| {});
             let image = image.as_ref().map(|(digest, file)| (*digest, file));
-            let made = volumes.create(new, image, Watch::new(&stop, &|_| {}))?;
+            let made = match copy_of {
+                Some(from) => volumes.duplicate(from, new, watch)?,
+                None => volumes.create(new, image, watch)?,
+            };
             if swap { label_swap(&volumes, uuid, made.size) } else { Ok(()) }
         })
         .await
@@ -96,6 +104,10 @@ impl Disks for PoolDisks {
     async fn remove(&self, volume: Uuid) -> Result<(), Problem> {
         let volumes = self.volumes.clone();
         blocking(move || volumes.remove(volume).map(drop)).await
+    }
+
+    async fn keep(&self, volume: Uuid) -> Result<(), Problem> {
+        self.volumes.change(volume, None, Some(None), Some(true)).map(drop)
     }
 
     fn default_pool(&self) -> Result<String, Problem> {
@@ -137,6 +149,40 @@ impl Disks for PoolDisks {
             self.volumes.release(uuid, guest);
         }
         Ok(())
+    }
+
+    async fn rename(&self, volume: Uuid, name: String, keep: bool) -> Result<(), Problem> {
+        let volumes = self.volumes.clone();
+        blocking(move || volumes.change(volume, Some(name), None, Some(keep)).map(drop)).await
+    }
+
+    fn volume(&self, reference: &str) -> Result<VolumeRecord, Problem> {
+        self.volumes.resolve(reference)
+    }
+
+    fn check_shared(&self, volume: Uuid, guest: Uuid, access: Access) -> Result<(), Problem> {
+        self.volumes.check_shared(volume, guest, access).map(drop)
+    }
+
+    async fn activity(&self, block: BlockNumber) -> Result<Activity, Problem> {
+        blocking(move || {
+            Activity::of(block).map_err(|error| {
+                Problem::internal("it cannot be seen what a disk does").cause(&error)
+            })
+        })
+        .await
+    }
+
+    async fn read_seed(&self, guest: Uuid) -> Result<Option<Vec<u8>>, Problem> {
+        let path = self.seed(guest);
+        blocking(move || match std::fs::read(&path) {
+            Ok(content) => Ok(Some(content)),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(error) => {
+                Err(Problem::internal("the configuration disk cannot be read").cause(&error))
+            }
+        })
+        .await
     }
 
     async fn write_seed(&self, guest: Uuid, content: Vec<u8>) -> Result<(), Problem> {
@@ -279,7 +325,7 @@ mod tests {
         let events = EventBus::new(Numbering::starting_at(0), EventLimits::default());
         let images = ImageStore::open_dir(state, ImageLimits::default(), events.clone()).unwrap();
         let pools = Pools::open(&PoolConfig::default_pools(state), &events);
-        let volumes = Volumes::open(state, pools, &events).unwrap();
+        let volumes = Arc::new(Volumes::open(state, pools, &events).unwrap());
         PoolDisks::open(volumes, images, state).unwrap()
     }
 
@@ -291,6 +337,7 @@ mod tests {
             size: 1 << 20,
             image: None,
             swap,
+            copy_of: None,
         };
         VolumePlan { guest: Uuid::from_u128(1), recipe, keep: false }
     }

@@ -8,6 +8,7 @@
 //! one whose xenstored is not up yet, is no reason not to start: the daemon
 //! serves what it can, and asks again with each call.
 
+mod activity;
 mod disks;
 mod info;
 mod kernels;
@@ -35,8 +36,9 @@ use crate::console::ConsoleHub;
 use crate::domain::VolumeRecipe;
 use crate::image::Digest;
 use crate::problem::Problem;
-use crate::storage::Holder;
+use crate::storage::{Holder, VolumeRecord};
 
+pub use activity::Activity;
 pub use disks::PoolDisks;
 pub use info::HostFacts;
 pub use kernels::WorkerKernels;
@@ -155,6 +157,20 @@ pub trait Disks: Send + Sync + std::fmt::Debug {
     async fn make(&self, volume: VolumePlan, cancel: CancellationToken) -> Result<(), Problem>;
     /// Removes a volume and all that it holds.
     async fn remove(&self, volume: Uuid) -> Result<(), Problem>;
+    /// A volume stays when its guest goes, and is that guest's no more.
+    async fn keep(&self, volume: Uuid) -> Result<(), Problem>;
+    /// Gives a volume another name, and says whether it stays when its guest is
+    /// deleted.
+    async fn rename(&self, volume: Uuid, name: String, keep: bool) -> Result<(), Problem>;
+    /// The volume of that name or UUID. NO_SUCH_VOLUME, VOLUME_BUSY.
+    fn volume(&self, reference: &str) -> Result<VolumeRecord, Problem>;
+    /// Whether `guest` may have a volume beside the guests whose records name
+    /// it. VOLUME_IN_USE names them.
+    fn check_shared(&self, volume: Uuid, guest: Uuid, access: Access) -> Result<(), Problem>;
+    /// What a block device has been doing.
+    async fn activity(&self, block: BlockNumber) -> Result<Activity, Problem>;
+    /// The content of a guest's configuration disk; `None` when it has none.
+    async fn read_seed(&self, guest: Uuid) -> Result<Option<Vec<u8>>, Problem>;
     /// Keeps the content of a guest's configuration disk, for root alone to read.
     async fn write_seed(&self, guest: Uuid, content: Vec<u8>) -> Result<(), Problem>;
     async fn remove_seed(&self, guest: Uuid) -> Result<(), Problem>;

@@ -20,6 +20,10 @@ impl Digest {
         Self(bytes)
     }
 
+    pub(super) fn bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+
     /// The first 12 digits, for lines that people read.
     pub fn short(&self) -> String {
         self.to_string()[..12].to_owned()

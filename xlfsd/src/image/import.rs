@@ -1,20 +1,24 @@
 //! How an image comes in: streamed to an unfinished file while it is hashed,
-//! flushed, given its name, and only then put on record.
+//! flushed, given its name, and only then put on record. A root file system that
+//! comes as an archive becomes a disk in between (`rootfs`).
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{Seek, SeekFrom, Write};
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::SystemTime;
 
 use sha2::{Digest as _, Sha256};
 use tokio::sync::OwnedSemaphorePermit;
+use tokio_util::sync::CancellationToken;
 
 use super::record::{check_alias, note};
+use super::rootfs::{Archive, RootfsError};
 use super::{Digest, ImageKind, ImageRecord, ImageStore};
 use crate::durable::{FileError, UNFINISHED};
 use crate::problem::{FieldProblem, Problem, ProblemKind};
+use crate::size::ByteSize;
 
 /// The pieces that are looked at for zeros, in bytes: a file system's block.
 const HOLE: usize = 4096;
@@ -140,10 +144,15 @@ impl Import {
                 .hint("The file was changed or damaged on its way: get it again."));
         }
         let known = self.store.shared.state.lock().catalog.get(&digest).cloned();
-        let summary = match &known {
+        let mut summary = match &known {
             Some(record) => record.summary.clone(),
             None => self.inspect(&digest, &content).await?,
         };
+        if known.is_none() && self.header.kind == ImageKind::Disk {
+            let made;
+            (content, made) = self.unfold(content, digest).await?;
+            summary = made.unwrap_or(summary);
+        }
         let Self { store, header, _permit: permit, .. } = self;
         let imported = blocking(move || {
             let imported = store.keep(&header, content, digest, summary);
@@ -151,6 +160,37 @@ impl Import {
             imported
         });
         imported.await?
+    }
+
+    /// Makes a disk of a root file system that came as an archive, and answers
+    /// what is to be said about it. Other content stays as it is.
+    async fn unfold(
+        &self,
+        content: Content,
+        digest: Digest,
+    ) -> Result<(Content, Option<String>), Problem> {
+        let (store, limit) = (self.store.clone(), self.store.shared.limits.disk);
+        let cancel = CancellationToken::new();
+        // An importer who goes away ends the work too.
+        let _guard = cancel.clone().drop_guard();
+        let work = move || {
+            let Some((file, path)) = &content.file else { return Ok((content, None)) };
+            let read = |error| storage_problem(&FileError::at("read", path)(error));
+            // A hole at the end is not part of the file yet.
+            file.set_len(content.size).map_err(read)?;
+            let archive = Archive::open(file.try_clone().map_err(read)?).map_err(read)?;
+            let Some(archive) = archive else { return Ok((content, None)) };
+            let (image, place) =
+                store.create_unfinished().map_err(|error| storage_problem(&error))?;
+            let mut disk =
+                Content { hasher: Sha256::new(), size: 0, file: Some((image, place.clone())) };
+            let Some((image, _)) = &disk.file else { return Ok((content, None)) };
+            let made = archive.convert(image, &digest, limit.0, &cancel);
+            let made = made.map_err(|error| archive_problem(error, &place, limit))?;
+            disk.size = made.size;
+            Ok((disk, Some(made.summary)))
+        };
+        blocking(work).await?
     }
 
     /// Asks the inspector, if there is one, about a kernel that is new here.
@@ -277,6 +317,25 @@ fn storage_problem(error: &FileError) -> Problem {
     };
     Problem::from_error(kind, reason, "the image cannot be stored", error)
         .hint("Look at the disk that holds xlfsd's state folder.")
+}
+
+fn archive_problem(error: RootfsError, place: &Path, limit: ByteSize) -> Problem {
+    match error {
+        RootfsError::Write(source) => storage_problem(&FileError::at("write", place)(source)),
+        RootfsError::TooLarge(_) => Problem::resource_exhausted(
+            "IMAGE_TOO_LARGE",
+            format!("the disk that the archive makes is larger than {limit}"),
+        )
+        .hint("The limits are set in xlfsd's configuration, under [images]."),
+        RootfsError::Cancelled => Problem::aborted("IMPORT_CANCELLED", "the import was given up"),
+        error => Problem::from_error(
+            ProblemKind::InvalidArgument { fields: Vec::new() },
+            "BAD_ARCHIVE",
+            "no disk can be made of the archive",
+            &error,
+        )
+        .hint("Make it anew with GNU tar, from the root file system's top folder."),
+    }
 }
 
 async fn blocking<T: Send + 'static>(

@@ -21,6 +21,7 @@ mod catalog;
 mod digest;
 mod import;
 mod record;
+mod rootfs;
 mod start;
 mod store;
 

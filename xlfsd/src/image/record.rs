@@ -69,13 +69,13 @@ pub struct ImageRecord {
     pub format: u32,
     pub digest: Digest,
     pub kind: ImageKind,
-    /// Bytes of the content.
+    /// Bytes of the content; of a disk that was made of an archive, of the disk.
     pub size: u64,
     /// Milliseconds since 1970.
     pub imported_ms: u64,
     /// The name of the file that it came from, as the importer gave it.
     pub origin: String,
-    /// For a kernel that was inspected: one line.
+    /// For a kernel that was inspected, or a disk made of an archive: one line.
     pub summary: String,
     /// Each alias and when it was given, in milliseconds since 1970. Where two
     /// images claim one alias (the daemon was killed between the two writes),

@@ -17,9 +17,9 @@
 //! So the back end's `state` comes last, and the front end's just before it.
 //!
 //! Linux's netback does not make a vif whose back end has no `script`, although
-//! it never runs it: it only names it in its uevent. It is empty here. `bridge`
-//! and `type`, which xl writes too, are for scripts and for xl; nobody reads
-//! them on a host without these, and every node costs.
+//! it never runs it: it only names it in its uevent. It is empty here. `bridge`,
+//! `type` and the front end's `handle`, which xl writes too, are for scripts and
+//! for xl; nobody reads them on a host without these, and every node costs.
 
 use xlfs_xen::hypercall::DomainId;
 use xlfs_xen::xenstore::Perm;
@@ -32,9 +32,8 @@ const BACKENDS: &str = "/local/domain/0/backend/vif";
 /// What a front end takes when there is no `mtu`.
 const USUAL_MTU: u32 = 1500;
 
-/// States of the two ends (`public/io/xenbus.h`).
+/// `XenbusStateInitialising` of `public/io/xenbus.h`.
 const INITIALISING: &str = "1";
-const CLOSING: &str = "5";
 
 /// One of a guest's interfaces, as its two ends need to know it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,27 +48,17 @@ pub struct VifSpec {
 }
 
 /// Dom0's end.
-fn backend(domid: DomainId, index: u8) -> String {
+pub fn backend(domid: DomainId, index: u8) -> String {
     format!("{BACKENDS}/{domid}/{index}")
 }
 
 /// The guest's end.
-fn frontend(domid: DomainId, index: u8) -> String {
+pub fn frontend(domid: DomainId, index: u8) -> String {
     format!("/local/domain/{domid}/device/vif/{index}")
 }
 
-/// The back end's state: "4" when the guest's interface works, "6" when it is closed.
-/// Only Dom0 writes it.
-pub fn backend_state(domid: DomainId, index: u8) -> String {
-    format!("{}/state", backend(domid, index))
-}
-
-/// Why netback gave up on a vif, if it did.
-pub fn backend_error(domid: DomainId, index: u8) -> String {
-    format!("{}/error", backend(domid, index))
-}
-
-/// All changes that make netback create a vif. The guest's own part of
+/// All changes that make netback create a vif, where nothing of an earlier one
+/// is left ([`withdraw`], [`withdraw_all`]; XSA-322). The guest's own part of
 /// xenstore (`/local/domain/<domid>/device`) must be there.
 pub fn publish(domid: DomainId, vif: &VifSpec) -> Vec<StoreOp> {
     let back = backend(domid, vif.index);
@@ -79,8 +68,6 @@ pub fn publish(domid: DomainId, vif: &VifSpec) -> Vec<StoreOp> {
     };
     let (index, mac) = (vif.index.to_string(), vif.mac.to_string());
     let mut ops = vec![
-        // What an earlier domain of that number, or a kill, left (XSA-322).
-        StoreOp::Remove(back.clone()),
         // This one makes the folder; the later ones inherit its permissions.
         write(&back, "script", ""),
         StoreOp::Perms(back.clone(), vec![Perm::none(0), Perm::read(domid.0)]),
@@ -97,7 +84,6 @@ pub fn publish(domid: DomainId, vif: &VifSpec) -> Vec<StoreOp> {
     ops.extend([
         write(&front, "backend", &back),
         write(&front, "backend-id", "0"),
-        write(&front, "handle", &index),
         write(&front, "mac", &mac),
     ]);
     if vif.mtu != USUAL_MTU {
@@ -116,25 +102,6 @@ pub fn publish(domid: DomainId, vif: &VifSpec) -> Vec<StoreOp> {
 /// interface works only then.
 pub fn connected(domid: DomainId, index: u8) -> StoreOp {
     StoreOp::Write(format!("{}/hotplug-status", backend(domid, index)), b"connected".to_vec())
-}
-
-/// A new limit for a vif that runs; netback watches the node. `None` lifts it.
-pub fn set_rate(domid: DomainId, index: u8, rate: Option<Rate>) -> StoreOp {
-    let path = format!("{}/rate", backend(domid, index));
-    match rate {
-        Some(rate) => StoreOp::Write(path, rate.node().into_bytes()),
-        None => StoreOp::Remove(path),
-    }
-}
-
-/// Asks both ends to let go. The back end is closed ([`backend_state`]) once
-/// the guest agreed; a guest need not.
-pub fn ask_to_close(domid: DomainId, index: u8) -> Vec<StoreOp> {
-    let back = backend(domid, index);
-    vec![
-        StoreOp::Write(format!("{back}/online"), b"0".to_vec()),
-        StoreOp::Write(format!("{back}/state"), CLOSING.as_bytes().to_vec()),
-    ]
 }
 
 /// Makes a vif unknown. netback takes its interface away, whatever the guest says.
@@ -176,7 +143,6 @@ mod tests {
                 StoreOp::Perms(path, perms) => {
                     nodes.iter_mut().find(|(node, ..)| node == path).unwrap().2 = perms.clone();
                 }
-                StoreOp::Remove(_) => assert!(nodes.is_empty(), "only what was there before"),
                 other => panic!("{other:?}"),
             }
         }
@@ -198,7 +164,6 @@ mod tests {
             (back, "rate", "20000,20000"),
             (front, "backend", back),
             (front, "backend-id", "0"),
-            (front, "handle", "2"),
             (front, "mac", "00:16:3e:00:00:01"),
             (front, "mtu", "9000"),
             (front, "state", "1"),
@@ -233,9 +198,9 @@ mod tests {
     }
 
     #[test]
-    fn a_usual_vif_takes_at_most_16_operations() {
+    fn a_usual_vif_takes_at_most_14_operations() {
         let all = publish(GUEST, &vif(None, 1500)).len() + 1;
-        assert!(all <= 16, "{all} operations");
+        assert!(all <= 14, "{all} operations");
         assert_eq!(publish(GUEST, &vif(Some("1MB/s"), 1500)).len() + 1, all + 1);
         assert_eq!(publish(GUEST, &vif(None, 1400)).len() + 1, all + 1);
     }

@@ -12,7 +12,7 @@
 //!
 //! `check` holds a seed as a whole against nonsense; single values are good by
 //! their types (`crate::value`). `disk` is the file system, `swap` the first
-//! page of a swap volume that such a guest finds by its label.
+//! page of a swap volume that such a guest finds by its label, `read` the way back.
 //!
 //! The disk holds secrets. It belongs into a file that root alone can read
 //! (`durable::write_whole` makes such), attached read-only.
@@ -21,6 +21,7 @@ mod check;
 mod cloud_init;
 mod conf;
 mod disk;
+mod read;
 mod step;
 pub mod swap;
 mod yaml;
@@ -38,6 +39,7 @@ use crate::value::{
 
 pub use check::{MAX_STEPS, SeedError, variable};
 pub use disk::{LABEL, MAX_CONTENT};
+pub use read::{ReadError, Told};
 pub use step::{MAX_STEP, Step, StepError};
 
 /// What a guest is to know about itself.

@@ -12,7 +12,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
@@ -23,7 +23,9 @@ use xlfs_xen::reflink::reflink;
 
 use super::PoolKind;
 use super::copy::{self, Before, CopyError};
-use super::pool::{self, Pool, PoolSpace, PoolVolume, Trouble, VolumeDevice, Watch};
+use super::pool::{
+    self, Copies, Pool, PoolAbout, PoolSpace, PoolVolume, Trouble, VolumeDevice, Watch,
+};
 use crate::durable::{self, FileError, UNFINISHED};
 use crate::problem::{Problem, ProblemKind};
 
@@ -39,6 +41,8 @@ pub struct FolderPool {
     path: PathBuf,
     /// The folder itself; locked, so that nobody else clears our unfinished files.
     dir: Flock<File>,
+    /// Its file system lets files share blocks.
+    reflink: bool,
 }
 
 impl FolderPool {
@@ -75,7 +79,8 @@ impl FolderPool {
                 return Err(unusable(&FileError::at("lock", path)(errno.into())));
             }
         };
-        let pool = Self { name: name.to_owned(), path: path.to_owned(), dir };
+        let reflink = shares_blocks(path);
+        let pool = Self { name: name.to_owned(), path: path.to_owned(), dir, reflink };
         pool.sweep().map_err(|error| unusable(&error))?;
         Ok(pool)
     }
@@ -157,6 +162,11 @@ impl Pool for FolderPool {
 
     fn kind(&self) -> PoolKind {
         PoolKind::Folder
+    }
+
+    fn about(&self) -> PoolAbout {
+        let copies = if self.reflink { Copies::Reflink } else { Copies::Full };
+        PoolAbout { path: self.path.display().to_string(), thin: true, copies }
     }
 
     fn create(
@@ -257,6 +267,18 @@ impl Pool for FolderPool {
         self.open_file(id, false)?;
         Ok(VolumeDevice::File(self.file(id)))
     }
+}
+
+/// Whether files of a folder can share blocks: tried with two that have no name,
+/// so that nothing stays. Where it cannot be tried, it is not so.
+fn shares_blocks(folder: &Path) -> bool {
+    let nameless = || {
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).mode(0o600).custom_flags(OFlag::O_TMPFILE.bits());
+        options.open(folder)
+    };
+    let (Ok(from), Ok(to)) = (nameless(), nameless()) else { return false };
+    from.write_all_at(&[1; GRAIN as usize], 0).is_ok() && reflink(&from, &to).is_ok()
 }
 
 /// The volume that a file is by its name.

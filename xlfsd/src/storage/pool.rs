@@ -27,6 +27,9 @@ pub trait Pool: Send + Sync + fmt::Debug {
 
     fn kind(&self) -> PoolKind;
 
+    /// What an operator wants to know about it.
+    fn about(&self) -> PoolAbout;
+
     /// Makes a volume of at least `size` bytes that begins with the content of
     /// `source` (all of it, from its start) and reads as zeros after that.
     /// Answers its size, which the pool may have rounded up.
@@ -69,6 +72,27 @@ pub struct PoolVolume {
     pub size: u64,
     /// Bytes that it takes from the pool. Copies that share blocks count each.
     pub allocated: u64,
+}
+
+/// What a pool is made of, and what that is good for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PoolAbout {
+    /// The folder, or the volume group and its thin pool.
+    pub path: String,
+    /// Volumes take space as they are written.
+    pub thin: bool,
+    pub copies: Copies,
+}
+
+/// How a volume is copied within its pool.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Copies {
+    /// Blocks are shared until one of the two is written.
+    Reflink,
+    /// The same, by a snapshot of a thin volume.
+    ThinSnapshot,
+    /// All data is read and written.
+    Full,
 }
 
 /// The room in a pool, in bytes.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{FolderPool, LvmPool, Pool, PoolConfig, PoolPlace};
+use super::{FolderPool, LvmPool, Pool, PoolConfig, PoolKind, PoolPlace};
 use crate::event::EventBus;
 use crate::problem::{FieldProblem, Problem};
 use crate::suggest::did_you_mean;
@@ -10,7 +10,17 @@ use crate::suggest::did_you_mean;
 /// The pools of this host, in the order of the configuration.
 #[derive(Debug, Clone)]
 pub struct Pools {
-    pools: Vec<(String, Opened)>,
+    pools: Vec<PoolEntry>,
+}
+
+/// A pool of the configuration, also one that cannot be used.
+#[derive(Debug, Clone)]
+pub struct PoolEntry {
+    pub name: String,
+    pub kind: PoolKind,
+    /// The folder, or the volume group and its thin pool.
+    pub path: String,
+    pub pool: Result<Arc<dyn Pool>, Problem>,
 }
 
 /// A pool, or why it cannot be used.
@@ -29,32 +39,48 @@ impl Pools {
                     format!("{problem:#}"),
                 );
             }
-            (config.name.clone(), opened)
+            PoolEntry {
+                name: config.name.clone(),
+                kind: config.kind,
+                path: path(config),
+                pool: opened,
+            }
         };
         Self { pools: configs.iter().map(open).collect() }
     }
 
     /// Of pools that are open already.
     pub fn of(pools: impl IntoIterator<Item = Arc<dyn Pool>>) -> Self {
-        Self { pools: pools.into_iter().map(|pool| (pool.name().to_owned(), Ok(pool))).collect() }
+        let entry = |pool: Arc<dyn Pool>| PoolEntry {
+            name: pool.name().to_owned(),
+            kind: pool.kind(),
+            path: pool.about().path,
+            pool: Ok(pool),
+        };
+        Self { pools: pools.into_iter().map(entry).collect() }
+    }
+
+    /// All of them, in the order of the configuration.
+    pub fn entries(&self) -> &[PoolEntry] {
+        &self.pools
     }
 
     /// Every pool, or why it cannot be used.
     pub fn iter(&self) -> impl Iterator<Item = (&str, Result<&Arc<dyn Pool>, &Problem>)> {
-        self.pools.iter().map(|(name, pool)| (name.as_str(), pool.as_ref()))
+        self.pools.iter().map(|entry| (entry.name.as_str(), entry.pool.as_ref()))
     }
 
     /// Where a volume goes that names no pool.
     pub fn first(&self) -> Option<&str> {
-        self.pools.first().map(|(name, _)| name.as_str())
+        self.pools.first().map(|entry| entry.name.as_str())
     }
 
     /// The pool `name`. NO_SUCH_POOL, or why it cannot be used.
     pub fn get(&self, name: &str) -> Result<Arc<dyn Pool>, Problem> {
-        let names = || self.pools.iter().map(|(name, _)| name.as_str());
-        match self.pools.iter().find(|(known, _)| known == name) {
-            Some((_, Ok(pool))) => Ok(pool.clone()),
-            Some((_, Err(problem))) => {
+        let names = || self.pools.iter().map(|entry| entry.name.as_str());
+        match self.pools.iter().find(|known| known.name == name).map(|known| &known.pool) {
+            Some(Ok(pool)) => Ok(pool.clone()),
+            Some(Err(problem)) => {
                 Err(problem.clone().context(format!("the pool {name} cannot be used")))
             }
             None => {
@@ -68,6 +94,13 @@ impl Pools {
             }
         }
     }
+}
+
+/// As its section says, whether or not that makes sense.
+fn path(config: &PoolConfig) -> String {
+    let folder = config.path.as_ref().map(|path| path.display().to_string());
+    let group = config.volume_group.iter().chain(&config.thin_pool);
+    folder.unwrap_or_else(|| group.map(String::as_str).collect::<Vec<_>>().join("/"))
 }
 
 fn open(config: &PoolConfig) -> Opened {

@@ -13,8 +13,12 @@ use crate::problem::Problem;
 use crate::quarantine::quarantine;
 use crate::toml_file::{self, TomlFileError};
 
-/// Most characters of a name: a guest's, and what the volume is in it.
-const MAX_NAME: usize = 80;
+/// Most characters of a name: a guest's, what the volume is in it, and the
+/// snapshot that it is of.
+const MAX_NAME: usize = 160;
+/// Stands in the names of volumes that xlfsd makes of others, such as
+/// `web-xvda@before`: users cannot choose such names, so theirs are never taken.
+pub const SNAPSHOT_MARK: char = '@';
 
 /// Where a volume's first content came from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -90,10 +94,10 @@ impl VolumeRecord {
 
 /// A name is plain, and never one of the UUIDs that volumes also go by.
 pub(super) fn check_name(name: &str) -> Result<(), Problem> {
-    let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b"-.".contains(&b);
+    let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b"-.@".contains(&b);
     let end = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
     let wrong = if name.len() > MAX_NAME {
-        "must have at most 80 characters"
+        "must have at most 160 characters"
     } else if !name.bytes().all(plain) || !name.starts_with(end) || !name.ends_with(end) {
         "must consist of a-z, 0-9 and inner '-' and '.'"
     } else if name.parse::<Uuid>().is_ok() {
@@ -229,11 +233,11 @@ mod tests {
 
     #[test]
     fn names_are_plain_and_no_uuids() {
-        for good in ["web-root", "a", "www.example.org-root", "1"] {
+        for good in ["web-root", "a", "www.example.org-root", "1", "web-xvda@before"] {
             assert!(check_name(good).is_ok(), "{good}");
         }
         let uuid = Uuid::new_v4().to_string();
-        let long = "a".repeat(81);
+        let long = "a".repeat(161);
         for bad in ["", ".", "-a", "a-", "a.", "../x", "a b", "Web", "ä", &uuid, &long] {
             assert!(check_name(bad).is_err(), "{bad}");
         }

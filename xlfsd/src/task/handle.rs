@@ -61,6 +61,11 @@ impl TaskHandle {
         self.step(index, StepState::UndoFailed);
     }
 
+    /// How much of the step that runs is done, in percent.
+    pub fn step_progress(&self, percent: u32) {
+        self.registry.change(&self.entry, |record| record.progress(percent));
+    }
+
     /// From now on steps are undone.
     pub fn undoing(&self) {
         self.registry.change(&self.entry, Record::undoing);

@@ -27,6 +27,8 @@ pub(super) struct Record {
     pub(super) object: String,
     pub(super) state: TaskState,
     percent: u32,
+    /// Of the step that runs, in percent.
+    within: u32,
     steps: Vec<Step>,
     started: SystemTime,
     ended: Option<SystemTime>,
@@ -46,6 +48,7 @@ impl Record {
             object,
             state: TaskState::Running,
             percent: 0,
+            within: 0,
             steps: steps.into_iter().map(waiting).collect(),
             started: SystemTime::now(),
             ended: None,
@@ -66,6 +69,7 @@ impl Record {
             return false;
         }
         step.state = state;
+        self.within = 0;
         match state {
             StepState::Running => {
                 step.began = Some(Instant::now());
@@ -82,6 +86,16 @@ impl Record {
         }
         self.raise_percent();
         true
+    }
+
+    /// Notes how much of the running step is done; false when nobody could tell.
+    pub(super) fn progress(&mut self, percent: u32) -> bool {
+        let before = self.percent;
+        if self.state == TaskState::Running {
+            self.within = percent.min(100);
+            self.raise_percent();
+        }
+        self.percent > before
     }
 
     pub(super) fn undoing(&mut self) -> bool {
@@ -133,7 +147,8 @@ impl Record {
     fn raise_percent(&mut self) {
         let done = |step: &&Step| matches!(step.state, StepState::Done | StepState::AlreadyDone);
         let count = self.steps.iter().filter(done).count();
-        let percent = (count * 100 / self.steps.len().max(1)).min(99);
+        let percent = (count * 100 + self.within as usize) / self.steps.len().max(1);
+        let percent = percent.min(99);
         self.percent = self.percent.max(percent as u32);
     }
 
@@ -216,6 +231,21 @@ mod tests {
         record.step(1, StepState::Undone);
         record.step(0, StepState::Undone);
         assert_eq!(record.snapshot().percent, 50);
+    }
+
+    #[test]
+    fn a_long_step_tells_how_far_it_is() {
+        let mut record = record(2);
+        record.step(0, StepState::Running);
+        assert!(record.progress(50));
+        assert_eq!(record.snapshot().percent, 25);
+        assert!(!record.progress(51), "half a percent is no news");
+        record.step(0, StepState::Done);
+        assert_eq!(record.snapshot().percent, 50);
+        record.progress(1000);
+        assert_eq!(record.snapshot().percent, 99);
+        record.undoing();
+        assert!(!record.progress(10));
     }
 
     #[test]

@@ -1,5 +1,5 @@
 //! What tells whether a guest's services work: `[[health]]`. This is what is
-//! asked; who asks is another room.
+//! asked; [`crate::health`] asks it.
 //!
 //! A check speaks TCP or UDP to the guest's own address, so that a template
 //! need not know it, and so that nothing has to run in the guest.
@@ -7,8 +7,9 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use serde::Deserialize;
 use serde::de::{self, Deserializer};
+use serde::{Deserialize, Serialize};
+use xlfs_proto::v1 as pb;
 
 use super::Parameter;
 use super::guest::{GuestFact, GuestFacts};
@@ -21,7 +22,7 @@ const INTERVAL: Duration = Duration::from_secs(30);
 const TIMEOUT: Duration = Duration::from_secs(5);
 const GRACE: Duration = Duration::from_secs(120);
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum HealthKind {
     /// A connection is taken.
@@ -78,21 +79,29 @@ pub(super) struct HealthManifest {
 
 /// One check. Texts may hold `${NAME}` for a parameter and `${guest.name}`;
 /// [`HealthCheck::fill`] puts the values in.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct HealthCheck {
     pub kind: HealthKind,
     pub port: u16,
     /// Of HTTP: what is asked for, beginning with a slash.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub path: Option<String>,
     /// Of DNS: the name that is asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub query: Option<String>,
     /// What the answer must hold; None: any answer will do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expect: Option<String>,
     /// From one check's begin to the next one's.
+    #[serde(with = "span")]
     pub interval: Duration,
     /// A check that takes longer has failed.
+    #[serde(with = "span")]
     pub timeout: Duration,
-    /// After the start; a check that fails earlier says "starting", not "ill".
+    /// After the start, for so long a check that has not passed yet is "starting",
+    /// not "unhealthy".
+    #[serde(with = "span")]
     pub grace: Duration,
 }
 
@@ -168,6 +177,26 @@ impl HealthCheck {
         };
         check.check_texts()?;
         Ok(check)
+    }
+
+    pub fn message(&self) -> pb::HealthCheck {
+        let kind = match self.kind {
+            HealthKind::Tcp => pb::HealthKind::Tcp,
+            HealthKind::Http => pb::HealthKind::Http,
+            HealthKind::Smtp => pb::HealthKind::Smtp,
+            HealthKind::Imap => pb::HealthKind::Imap,
+            HealthKind::Dns => pb::HealthKind::Dns,
+        };
+        pb::HealthCheck {
+            kind: kind.into(),
+            port: self.port.into(),
+            path: self.path.clone().unwrap_or_default(),
+            query: self.query.clone().unwrap_or_default(),
+            expect: self.expect.clone().unwrap_or_default(),
+            interval: self.interval.try_into().ok(),
+            timeout: self.timeout.try_into().ok(),
+            grace: self.grace.try_into().ok(),
+        }
     }
 
     fn texts(&self) -> Vec<(&'static str, &str)> {
@@ -249,4 +278,20 @@ fn duration<'de, D: Deserializer<'de>>(reader: D) -> Result<Option<Duration>, D:
     humantime::parse_duration(&text).map(Some).map_err(|_| {
         de::Error::custom(format!("{text:?} is not a time: write such as \"30s\" or \"2m\""))
     })
+}
+
+/// A time in a guest's record, as in a manifest.
+mod span {
+    use super::{Deserializer, Duration, de, duration};
+
+    pub(super) fn serialize<S: serde::Serializer>(
+        time: &Duration,
+        to: S,
+    ) -> Result<S::Ok, S::Error> {
+        to.collect_str(&humantime::format_duration(*time))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(reader: D) -> Result<Duration, D::Error> {
+        duration(reader)?.ok_or_else(|| de::Error::custom("a time is missing"))
+    }
 }

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
-use xlfs_proto::v1 as pb;
 
 use super::command_line::{CommandLine, CommandLineError};
 use super::disk::{Disk, DiskManifest, Swap, SwapManifest, check_disks};
@@ -205,30 +204,6 @@ impl Template {
             path: path.to_owned(),
             command_line,
         })
-    }
-
-    /// All but the digests and problems, which are the image store's to say.
-    pub fn message(&self) -> pb::Template {
-        pb::Template {
-            name: self.name.clone(),
-            version: self.version.clone(),
-            summary: self.summary.clone(),
-            description: self.description.clone(),
-            kernel: self.kernel.clone(),
-            ramdisk: self.ramdisk.clone().unwrap_or_default(),
-            command_line: self.command_line.source().to_owned(),
-            memory_mib: self.resources.memory_mib,
-            memory_min_mib: self.resources.memory_min_mib,
-            vcpus: self.resources.vcpus,
-            vcpus_max: self.resources.vcpus_max,
-            parameters: self
-                .parameters
-                .iter()
-                .map(|(name, parameter)| parameter.message(name))
-                .collect(),
-            end_policy: Some(self.end_policy.into()),
-            ..pb::Template::default()
-        }
     }
 }
 

@@ -22,6 +22,7 @@ mod guest;
 mod health;
 mod library;
 mod manifest;
+mod message;
 mod network;
 mod parameter;
 mod resolve;

@@ -146,6 +146,8 @@ impl Parameter {
             choices: self.choices.clone(),
             pattern: self.pattern.as_ref().map(|(text, _)| text.clone()).unwrap_or_default(),
             secret: self.secret,
+            generated: self.is_generated(),
+            length: u32::try_from(self.length).unwrap_or(u32::MAX),
         }
     }
 }

@@ -114,6 +114,12 @@ impl Template {
         Ok(ResolvedParams { values, command_line, generated, secrets })
     }
 
+    /// The value that a parameter has where nobody gives one.
+    pub fn default_of(&self, name: &str, guest: &GuestFacts<'_>) -> Option<String> {
+        let parameter = self.parameters.get(name)?;
+        self.value(name, parameter, None, guest).ok().flatten()
+    }
+
     fn value(
         &self,
         name: &str,

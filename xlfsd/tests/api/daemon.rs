@@ -5,6 +5,7 @@ use std::os::unix::net::UnixStream as StdUnixStream;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use futures::StreamExt;
 use hyper_util::rt::TokioIo;
 use tempfile::TempDir;
 use tokio::net::UnixStream;
@@ -13,13 +14,24 @@ use tokio_util::sync::CancellationToken;
 use tonic::Status;
 use tonic::transport::{Channel, Endpoint, Uri};
 use tonic_types::StatusExt;
+use xlfs_proto::v1::task_service_client::TaskServiceClient;
+use xlfs_proto::v1::{GetTaskRequest, OperationReply, Task};
 use xlfsd::api::{self, ConsoleDirectory, NoHypervisor, ServeError, Services, Socket};
 use xlfsd::base::Base;
 use xlfsd::config::Config;
+use xlfsd::domain::{Guests, Setup};
+use xlfsd::host::PoolDisks;
+use xlfsd::network::{Net, Networks};
 use xlfsd::problem::Problem;
+use xlfsd::storage::{Pools, Volumes};
+use xlfsd::volume::VolumeOperations;
+
+use crate::machine::Machine;
 
 pub(crate) struct Daemon {
-    pub(crate) base: Base,
+    pub(crate) base: Arc<Base>,
+    /// Set where it keeps guests.
+    pub(crate) machine: Option<Arc<Machine>>,
     pub(crate) config: Config,
     pub(crate) stopping: CancellationToken,
     serving: JoinHandle<Result<(), ServeError>>,
@@ -45,15 +57,16 @@ impl Daemon {
     }
 
     fn start_in(dir: TempDir, config: Config) -> Self {
-        let base = Base::open(&config).unwrap();
-        Self::serve(dir, config, base, None)
+        let base = Arc::new(Base::open(&config).unwrap());
+        Self::serve(dir, config, base, None, None)
     }
 
     fn serve(
         dir: TempDir,
         config: Config,
-        base: Base,
+        base: Arc<Base>,
         consoles: Option<Arc<dyn ConsoleDirectory>>,
+        machine: Option<Arc<Machine>>,
     ) -> Self {
         let stopping = CancellationToken::new();
         let mut services = Services::new(&base, stopping.clone());
@@ -62,16 +75,46 @@ impl Daemon {
         if let Some(consoles) = consoles {
             services.add_console(consoles);
         }
+        if let Some(machine) = &machine {
+            add_guests(&mut services, machine, &config, &base);
+        }
         let socket = Socket::bind(&config.socket, config.socket_gid).unwrap();
         let serving = tokio::spawn(api::serve(socket, services, config.server_limits()));
-        Self { base, config, stopping, serving, dir }
+        Self { base, machine, config, stopping, serving, dir }
     }
 
     /// The same daemon, which serves consoles now.
     pub(crate) async fn with_console(self, consoles: impl ConsoleDirectory + 'static) -> Self {
         self.stopping.cancel();
         self.serving.await.unwrap().unwrap();
-        Self::serve(self.dir, self.config, self.base, Some(Arc::new(consoles)))
+        Self::serve(self.dir, self.config, self.base, Some(Arc::new(consoles)), None)
+    }
+
+    /// One that keeps guests and volumes, on a machine that runs what the test says.
+    pub(crate) async fn with_guests() -> Self {
+        Self::with_guests_and(|_| {}).await
+    }
+
+    pub(crate) async fn with_guests_and(change: impl FnOnce(&mut Config)) -> Self {
+        let daemon = Self::start_with(change).await;
+        daemon.stopping.cancel();
+        daemon.serving.await.unwrap().unwrap();
+        let machine = Some(Arc::new(Machine::default()));
+        Self::serve(daemon.dir, daemon.config, daemon.base, None, machine)
+    }
+
+    /// The same guests and volumes, as a new daemon finds them.
+    pub(crate) async fn again(self) -> Self {
+        self.again_after(|| {}).await
+    }
+
+    /// The same, after something was done to its files.
+    pub(crate) async fn again_after(self, change: impl FnOnce()) -> Self {
+        let machine = self.machine.clone();
+        let (dir, config) = self.stop().await;
+        change();
+        let base = Arc::new(Base::open(&config).unwrap());
+        Self::serve(dir, config, base, None, machine)
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
@@ -98,6 +141,16 @@ impl Daemon {
         (endpoint.connect_with_connector(connector).await.unwrap(), wire)
     }
 
+    /// The end of the task that a call answered with.
+    pub(crate) async fn end_of(&self, reply: OperationReply) -> Task {
+        let id = reply.task.expect("a task").id;
+        let mut tasks = TaskServiceClient::new(self.connect().await);
+        let watch = tasks.watch_task(GetTaskRequest { id }).await.unwrap().into_inner();
+        let last = watch.fold(None, |_, task| async { Some(task.unwrap()) }).await.unwrap();
+        assert!(last.ended.is_some());
+        last
+    }
+
     /// As SIGTERM does; answers when the socket is gone.
     pub(crate) async fn stop(self) -> (TempDir, Config) {
         self.stopping.cancel();
@@ -110,6 +163,27 @@ impl Daemon {
         let (dir, config) = self.stop().await;
         Self::start_in(dir, config)
     }
+}
+
+fn add_guests(services: &mut Services, machine: &Arc<Machine>, config: &Config, base: &Arc<Base>) {
+    let pools = Pools::open(&config.pools(), &base.events);
+    let volumes = Arc::new(Volumes::open(&config.state_dir, pools, &base.events).unwrap());
+    let disks = PoolDisks::open(volumes.clone(), base.images.clone(), &config.state_dir).unwrap();
+    let net = Arc::new(Net::open(Networks::new(config.networks.clone()).unwrap()));
+    let guests = Guests::open(Setup {
+        base: base.clone(),
+        reach: machine.clone(),
+        disks: Arc::new(disks),
+        net: net.clone(),
+        state_dir: config.state_dir.clone(),
+    });
+    let guests = guests.unwrap();
+    volumes.set_users(guests.volume_users());
+    services.add_volumes(VolumeOperations::new(base.clone(), volumes, guests.clone()));
+    services.add_networks(net, guests.clone());
+    services.add_domains(guests.clone());
+    let stopping = services.stopping();
+    tokio::spawn(async move { guests.supervise(stopping).await });
 }
 
 fn shipped_templates() -> PathBuf {

@@ -39,6 +39,20 @@ async fn import(
     send(channel, [Part::Header(header)].into_iter().chain(chunks).collect()).await
 }
 
+/// A disk image, as whoever tests with disks needs it.
+pub(crate) async fn disk(daemon: &Daemon, alias: &str, content: &[u8]) {
+    let header = Header { kind: ImageKind::Disk.into(), ..header(alias) };
+    import(&daemon.connect().await, header, content).await.unwrap();
+}
+
+/// A kernel that no machine can boot, and a ramdisk.
+pub(crate) async fn kernel(daemon: &Daemon, alias: &str) {
+    let channel = daemon.connect().await;
+    import(&channel, header(alias), b"a kernel").await.unwrap();
+    let ramdisk = Header { kind: ImageKind::Ramdisk.into(), ..header("minimal-ramdisk") };
+    import(&channel, ramdisk, b"a ramdisk").await.unwrap();
+}
+
 #[tokio::test]
 async fn an_image_comes_in_is_found_and_goes() {
     let daemon = Daemon::start().await;

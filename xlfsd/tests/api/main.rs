@@ -2,12 +2,16 @@
 //! that talks to xlfsd gets to see.
 
 // All of this is test code; clippy sees that only within #[test] functions.
-#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used)]
+#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, clippy::unimplemented)]
 
+mod clones;
 mod console;
 mod daemon;
 mod events;
 mod images;
+mod machine;
 mod meta;
+mod snapshots;
 mod tasks;
 mod templates;
+mod volumes;

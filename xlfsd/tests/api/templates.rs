@@ -2,7 +2,7 @@
 
 use tonic::Code;
 use xlfs_proto::v1::template_service_client::TemplateServiceClient;
-use xlfs_proto::v1::{GetTemplateRequest, ListTemplatesRequest, ParameterType};
+use xlfs_proto::v1::{GetTemplateRequest, HealthKind, ListTemplatesRequest, ParameterType};
 use xlfsd::image::{ImageKind, ImportHeader};
 
 use crate::daemon::{Daemon, reason};
@@ -66,4 +66,27 @@ async fn a_broken_template_is_listed_with_its_problem() {
         client.get_template(GetTemplateRequest { name: "minmal".into() }).await.unwrap_err();
     assert_eq!((status.code(), reason(&status).as_str()), (Code::NotFound, "NO_SUCH_TEMPLATE"));
     assert!(status.message().ends_with("(did you mean \"minimal\"?)"));
+}
+
+#[tokio::test]
+async fn lapp_says_all_that_its_guests_get() {
+    let daemon = Daemon::start().await;
+    let mut client = TemplateServiceClient::new(daemon.connect().await);
+    let request = GetTemplateRequest { name: "lapp".into() };
+    import(&daemon, ImageKind::Disk, "lapp-root").await;
+    let template = client.get_template(request).await.unwrap().into_inner();
+    let root = template.disks.iter().find(|disk| disk.name == "root").unwrap();
+    assert_eq!((root.device.as_str(), root.image.as_str()), ("xvda", "lapp-root"));
+    assert_eq!((root.image_digest.len(), root.size_min_mib), (64, 1024));
+    assert_eq!(template.network.as_ref().unwrap().interfaces, 1);
+    assert_eq!(template.first_boot_steps, ["10-database.sh", "20-web.sh"]);
+    assert!(!template.services.is_empty());
+    let health = &template.health[0];
+    assert_eq!((health.kind(), health.port), (HealthKind::Http, 80));
+    assert_eq!((health.path.as_str(), health.expect.as_str()), ("/xlfs-health", "xlfs-health: ok"));
+    assert_eq!(health.grace.unwrap().seconds, 300);
+    let parameter = |name: &str| template.parameters.iter().find(|p| p.name == name).unwrap();
+    assert_eq!(parameter("site-name").r#type(), ParameterType::DomainName);
+    let made = template.parameters.iter().find(|p| p.generated).unwrap();
+    assert!(made.secret && made.length > 0 && made.r#type() == ParameterType::Secret);
 }

@@ -9,3 +9,4 @@ mod console;
 mod images;
 mod process;
 mod stop;
+mod volumes;

@@ -25,6 +25,7 @@ mod ioctl {
     // that of a size_t, and yields 64 bits on every machine.
     nix::ioctl_read_bad!(read_only, nix::request_code_none!(0x12, 94), c_int);
     nix::ioctl_read_bad!(size, nix::request_code_read!(0x12, 114, size_of::<usize>()), u64);
+    nix::ioctl_none_bad!(flush, nix::request_code_none!(0x12, 97));
     nix::ioctl_write_ptr_bad!(zero_out, nix::request_code_none!(0x12, 127), [u64; 2]);
 }
 
@@ -90,6 +91,18 @@ pub fn is_read_only(device: &File) -> Result<bool, Errno> {
     Ok(answer != 0)
 }
 
+/// Writes what Dom0's page cache holds of an open block device, and drops it
+/// (BLKFLSBUF): what is read then comes from the disk. A back end does not go
+/// through that cache, so pages that were read before it wrote are stale.
+///
+/// # Errors
+/// ENOTTY where `device` is no block device, EACCES for others than root.
+pub fn drop_cache(device: &File) -> Result<(), Errno> {
+    // SAFETY: the ioctl takes no argument.
+    unsafe { ioctl::flush(device.as_raw_fd()) }?;
+    Ok(())
+}
+
 /// Makes `len` bytes from `start` on read as zeros (BLKZEROOUT): by a command
 /// of the disk where there is one, else by writing. Both are multiples of the
 /// device's logical block. Waits for the disk.
@@ -123,6 +136,7 @@ mod tests {
         let null = File::open("/dev/null").unwrap();
         assert_eq!(size(&null), Err(Errno::ENOTTY));
         assert_eq!(is_read_only(&null), Err(Errno::ENOTTY));
+        assert_eq!(drop_cache(&null), Err(Errno::ENOTTY));
         assert_eq!(zero_out(&null, 0, 4096), Err(Errno::ENOTTY));
     }
 }

@@ -162,6 +162,9 @@ fn show_pieces(choice: &Choice, json: bool, refresh: bool) -> Result<ExitCode, F
     for path in &pieces.xl {
         println!("{:14}{}", "benchmark", path.display());
     }
+    for path in [&pieces.tools.nft, &pieces.tools.lvm, &pieces.tools.thin_check] {
+        println!("{:14}{}", "tool", path.display());
+    }
     for (name, version) in &pieces.packages {
         println!("{:14}{name} {version}", "package");
     }

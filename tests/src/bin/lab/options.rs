@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 use xlfs_tests::images::Kind;
-use xlfs_tests::initramfs::dom0::Extra;
+use xlfs_tests::initramfs::dom0::{Extra, Programs};
 use xlfs_tests::initramfs::guest;
 use xlfs_tests::kernels::Compression;
 use xlfs_tests::lab::{Config, GuestFiles};
@@ -174,6 +174,9 @@ pub(crate) struct Boot {
     /// Have xl, xenconsoled and xen-init-dom0 in Dom0 too
     #[arg(long)]
     xl: bool,
+    /// Have nft and lvm in Dom0 too
+    #[arg(long)]
+    tools: bool,
     /// Have a guest's kernel and initramfs in /guest (vmlinuz, vmlinux, initramfs)
     #[arg(long)]
     guest: bool,
@@ -252,7 +255,7 @@ impl Boot {
             choice: self.choice.choice(),
             machine,
             files: files.collect(),
-            with_xl: self.xl,
+            programs: Programs { xl: self.xl, nft: self.tools, lvm: self.tools },
             guest: (self.guest || !self.guest_form.is_empty()).then(|| GuestFiles {
                 devices: true,
                 initramfs: guest::Options::with_devices(),

@@ -7,7 +7,7 @@ use crate::words::nic;
 
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Network and configuration")]
-pub(super) struct Configuration {
+pub(crate) struct Configuration {
     /// Addresses of an interface, such as 10.0.0.2/24 or 10.0.0.2/24,fd00::2/64;
     /// once for each: eth0, eth1, ... Without one, an interface uses DHCP.
     #[arg(long = "ip", value_name = "ADDRESSES")]
@@ -55,7 +55,7 @@ pub(super) struct Configuration {
 
 impl Configuration {
     /// The interfaces and the rest, for a request. Unset when nothing was given.
-    pub(super) fn into_request(self) -> (Vec<NicRequest>, Option<GuestConfiguration>) {
+    pub(crate) fn into_request(self) -> (Vec<NicRequest>, Option<GuestConfiguration>) {
         let mut nics = self.nics;
         nics.resize_with(
             nics.len().max(self.ips.len()).max(self.networks.len()),

@@ -30,6 +30,11 @@ const REDRAW: Duration = Duration::from_millis(250);
 /// Take a kernel, a ramdisk or a disk into the image store.
 ///
 /// An image that is there already is not stored twice; it only gets the alias.
+///
+/// A root file system can come as an archive: tar, also compressed by gzip, xz or zstd. With
+/// --kind disk, xlfsd makes an ext4 file system of it, with the archive's owners, modes, times,
+/// links, device nodes and extended attributes (file capabilities among them). Make it with
+/// GNU tar as root: tar --xattrs --xattrs-include='*' --numeric-owner -C ROOT -cf root.tar .
 #[derive(Debug, Args)]
 pub(crate) struct Import {
     /// The file; "-" for standard input.
@@ -54,7 +59,8 @@ pub(crate) struct Import {
 enum Kind {
     Kernel,
     Ramdisk,
-    /// The raw content of a disk: a file system, or a disk with partitions.
+    /// The raw content of a disk: a file system, or a disk with partitions; or an archive of a
+    /// root file system.
     Disk,
 }
 

@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use xlfs_proto::v1::{
     ConsoleStats, Disk, Domain, DomainState, EndAction, EndPolicy, ListDomainsResponse, Nic,
-    Operation, OperationStatus,
+    Operation, OperationStatus, Snapshot, SnapshotDisk,
 };
 
+use super::health::HealthView;
 use super::{moment, span};
 use crate::errors::filled;
 
@@ -46,6 +47,30 @@ pub(crate) struct DomainView {
     console: Option<ConsoleView>,
     disks: Vec<DiskView>,
     nics: Vec<NicView>,
+    health: Option<HealthView>,
+    snapshots: Vec<SnapshotView>,
+}
+
+/// `snapshot list`.
+#[derive(Debug, Serialize)]
+pub(crate) struct SnapshotsView {
+    pub(crate) snapshots: Vec<SnapshotView>,
+}
+
+#[derive(Debug, Serialize)]
+pub(crate) struct SnapshotView {
+    name: String,
+    created: Option<String>,
+    guest_was: &'static str,
+    disks: Vec<SnapshotDiskView>,
+    problem: Option<String>,
+}
+
+#[derive(Debug, Serialize)]
+pub(crate) struct SnapshotDiskView {
+    name: String,
+    volume: String,
+    size_bytes: u64,
 }
 
 #[derive(Debug, Serialize)]
@@ -130,6 +155,25 @@ impl From<&Domain> for DomainView {
             console: domain.console.as_ref().map(ConsoleView::from),
             disks: domain.disks.iter().map(DiskView::from).collect(),
             nics: domain.nics.iter().map(NicView::from).collect(),
+            health: domain.health.as_ref().map(HealthView::from),
+            snapshots: domain.snapshots.iter().map(SnapshotView::from).collect(),
+        }
+    }
+}
+
+impl From<&Snapshot> for SnapshotView {
+    fn from(snapshot: &Snapshot) -> SnapshotView {
+        let disk = |disk: &SnapshotDisk| SnapshotDiskView {
+            name: disk.name.clone(),
+            volume: disk.volume.clone(),
+            size_bytes: disk.size_bytes,
+        };
+        SnapshotView {
+            name: snapshot.name.clone(),
+            created: moment(&snapshot.created),
+            guest_was: if snapshot.paused { "paused" } else { "stopped" },
+            disks: snapshot.disks.iter().map(disk).collect(),
+            problem: filled(&snapshot.problem),
         }
     }
 }
@@ -231,5 +275,10 @@ pub(crate) fn operation_word(operation: Operation) -> &'static str {
         Operation::Destroy => "destroy",
         Operation::Delete => "delete",
         Operation::Console => "console",
+        Operation::Snapshot => "snapshot",
+        Operation::Clone => "clone",
+        Operation::Restore => "restore",
+        Operation::Attach => "attach",
+        Operation::Detach => "detach",
     }
 }

@@ -5,11 +5,12 @@ use xlfs_proto::v1::Event;
 use xlfs_proto::v1::event::Kind;
 
 use super::domain::state_word;
+use super::health::health_word;
 use super::moment;
 use super::task::TaskView;
 use crate::errors::filled;
 
-/// `events`: one document for each. Of the last five fields, the one that
+/// `events`: one document for each. Of the last six fields, the one that
 /// `kind` names is there.
 #[derive(Debug, Serialize)]
 pub(crate) struct EventView {
@@ -23,6 +24,7 @@ pub(crate) struct EventView {
     lagged: Option<LaggedView>,
     image: Option<ImageChangedView>,
     warning: Option<WarningView>,
+    health: Option<HealthChangedView>,
 }
 
 #[derive(Debug, Serialize)]
@@ -50,6 +52,13 @@ pub(crate) struct WarningView {
     reason: Option<String>,
 }
 
+#[derive(Debug, Serialize)]
+pub(crate) struct HealthChangedView {
+    state: &'static str,
+    previous: &'static str,
+    reason: Option<String>,
+}
+
 impl From<&Event> for EventView {
     fn from(event: &Event) -> EventView {
         let mut view = EventView {
@@ -63,6 +72,7 @@ impl From<&Event> for EventView {
             lagged: None,
             image: None,
             warning: None,
+            health: None,
         };
         match &event.kind {
             None => {}
@@ -88,6 +98,14 @@ impl From<&Event> for EventView {
                 view.kind = "image";
                 view.image =
                     Some(ImageChangedView { digest: image.digest.clone(), deleted: image.deleted });
+            }
+            Some(Kind::Health(change)) => {
+                view.kind = "health";
+                view.health = Some(HealthChangedView {
+                    state: health_word(change.state()),
+                    previous: health_word(change.previous()),
+                    reason: filled(&change.reason),
+                });
             }
             Some(Kind::Warning(warning)) => {
                 view.kind = "warning";

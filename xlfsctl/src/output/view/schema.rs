@@ -11,14 +11,16 @@ use serde::Serialize;
 use serde_json::Value;
 use xlfs_proto::v1;
 
-use super::domain::{DomainView, DomainsView};
+use super::domain::{DomainView, DomainsView, SnapshotView, SnapshotsView};
 use super::event::EventView;
 use super::host::{HostView, HypervisorLogView};
 use super::image::{DeletedView, ImageView, ImagesView, ImportView};
 use super::imported::ImportedView;
+use super::network::{NetworkView, NetworksView};
 use super::outcome::{OutcomeView, OutcomesView};
 use super::task::{TaskView, TasksView};
 use super::template::{TemplateView, TemplatesView};
+use super::volume::{PoolView, PoolsView, VolumeView, VolumesView};
 use crate::errors::Failure;
 use crate::exit::{Exit, MEANINGS};
 use crate::output::failure::FailureDocument;
@@ -33,6 +35,32 @@ fn text() -> String {
 
 fn end_policy() -> v1::EndPolicy {
     v1::EndPolicy { on_poweroff: 1, on_reboot: 2, on_crash: 3 }
+}
+
+fn health_check() -> v1::HealthCheck {
+    v1::HealthCheck {
+        kind: v1::HealthKind::Http.into(),
+        port: 80,
+        path: text(),
+        query: text(),
+        expect: text(),
+        interval: SPAN,
+        timeout: SPAN,
+        grace: SPAN,
+    }
+}
+
+fn health() -> v1::Health {
+    let status = v1::HealthCheckStatus {
+        check: Some(health_check()),
+        state: 3,
+        since: MOMENT,
+        asked: MOMENT,
+        took: SPAN,
+        failures: 3,
+        error: text(),
+    };
+    v1::Health { state: 3, since: MOMENT, reason: text(), checks: vec![status] }
 }
 
 fn domain() -> v1::Domain {
@@ -77,6 +105,14 @@ fn domain() -> v1::Domain {
             rate: text(),
             anti_spoofing: true,
         }],
+        health: Some(health()),
+        snapshots: vec![v1::Snapshot {
+            name: text(),
+            created: MOMENT,
+            paused: true,
+            disks: vec![v1::SnapshotDisk { name: text(), volume: text(), size_bytes: 1 }],
+            problem: text(),
+        }],
         console: Some(v1::ConsoleStats {
             bytes: 1,
             dropped: 1,
@@ -85,6 +121,10 @@ fn domain() -> v1::Domain {
             protocol_errors: 1,
         }),
     }
+}
+
+fn snapshots() -> Vec<SnapshotView> {
+    domain().snapshots.iter().map(SnapshotView::from).collect()
 }
 
 fn task() -> v1::Task {
@@ -124,6 +164,67 @@ fn image() -> v1::Image {
     }
 }
 
+fn volume() -> v1::Volume {
+    v1::Volume {
+        name: text(),
+        uuid: text(),
+        pool: text(),
+        size_bytes: 1,
+        allocated_bytes: Some(1),
+        kind: v1::VolumeKind::Copy.into(),
+        image_digest: text(),
+        copy_of: text(),
+        holders: vec![v1::VolumeHolder {
+            guest: text(),
+            disk: text(),
+            read_only: true,
+            attached: true,
+            snapshot: text(),
+        }],
+        kept: true,
+        created: MOMENT,
+        problem: text(),
+    }
+}
+
+fn pool() -> v1::Pool {
+    v1::Pool {
+        name: text(),
+        kind: text(),
+        path: text(),
+        total_bytes: Some(1),
+        free_bytes: Some(1),
+        thin: true,
+        copies: v1::CopyMethod::Reflink.into(),
+        volumes: 1,
+        default: true,
+        problem: text(),
+    }
+}
+
+fn network() -> v1::Network {
+    v1::Network {
+        name: text(),
+        bridge: text(),
+        state: v1::NetworkState::Ready.into(),
+        addresses: vec![text()],
+        uplinks: vec![text()],
+        mtu: Some(1500),
+        isolated: true,
+        ports: vec![v1::NetworkPort {
+            name: text(),
+            up: true,
+            guest: text(),
+            rx_bytes: 1,
+            tx_bytes: 1,
+            rx_dropped: 1,
+            tx_dropped: 1,
+        }],
+        guests: vec![text()],
+        problem: text(),
+    }
+}
+
 fn template() -> v1::Template {
     let parameter = v1::TemplateParameter {
         name: text(),
@@ -136,6 +237,17 @@ fn template() -> v1::Template {
         choices: vec![text()],
         pattern: text(),
         secret: true,
+        generated: true,
+        length: 20,
+    };
+    let disk = v1::TemplateDisk {
+        name: text(),
+        device: text(),
+        image: text(),
+        image_digest: text(),
+        size_mib: 2,
+        size_min_mib: 1,
+        pool: text(),
     };
     v1::Template {
         name: text(),
@@ -154,6 +266,12 @@ fn template() -> v1::Template {
         parameters: vec![parameter],
         end_policy: Some(end_policy()),
         problem: text(),
+        disks: vec![disk],
+        swap: Some(v1::TemplateSwap { percent: 150, device: text(), pool: text() }),
+        network: Some(v1::TemplateNetwork { networks: vec![text()], interfaces: 1 }),
+        first_boot_steps: vec![text()],
+        services: vec![v1::OfferedService { name: text(), description: text() }],
+        health: vec![health_check()],
     }
 }
 
@@ -207,6 +325,7 @@ fn events() -> Vec<v1::Event> {
         Kind::Lagged(v1::Lagged { missed: 1, resync_from: 1 }),
         Kind::Image(v1::ImageChanged { digest: text(), deleted: true }),
         Kind::Warning(v1::Warning { reason: text() }),
+        Kind::Health(v1::HealthChanged { state: 3, previous: 2, reason: text() }),
     ];
     let event = |kind| v1::Event {
         sequence: 1,
@@ -270,6 +389,11 @@ fn samples() -> BTreeMap<&'static str, Vec<Value>> {
         ("image", vec![json(&image())]),
         ("import", vec![json(&import)]),
         ("imported", imported().iter().map(json).collect()),
+        ("snapshots", vec![json(&SnapshotsView { snapshots: snapshots() })]),
+        ("volumes", vec![json(&VolumesView { volumes: vec![(&volume()).into()] })]),
+        ("volume", vec![json(&VolumeView::from(&volume()))]),
+        ("pools", vec![json(&PoolsView { pools: vec![PoolView::from(&pool())] })]),
+        ("networks", vec![json(&NetworksView { networks: vec![NetworkView::from(&network())] })]),
         ("deleted", vec![json(&DeletedView { deleted: vec![image()], dry_run: false })]),
         ("host", vec![json(&HostView::from(&host()))]),
         ("dmesg", vec![json(&HypervisorLogView { text: text(), cleared: true })]),
@@ -335,7 +459,7 @@ fn the_manual_lists_the_fields_that_are_printed() {
         }
         // Of an event, the kinds that it is not of are null.
         if name == "event" {
-            for kind in ["domain_state", "lagged", "image", "warning"] {
+            for kind in ["domain_state", "lagged", "image", "warning", "health"] {
                 printed.remove(kind);
             }
         }
@@ -354,6 +478,7 @@ fn empty_messages_have_all_fields() {
         ("domain", json(&DomainView::from(&v1::Domain::default()))),
         ("task", json(&TaskView::from(&v1::Task::default()))),
         ("image", json(&ImageView::from(&v1::Image::default()))),
+        ("volume", json(&VolumeView::from(&v1::Volume::default()))),
         ("template", json(&TemplateView::from(&v1::Template::default()))),
         ("host", json(&HostView::from(&v1::Host::default()))),
         ("event", json(&EventView::from(&v1::Event::default()))),

@@ -6,10 +6,11 @@ use prost_types::{Duration, Timestamp};
 use tonic::{Request, Response, Status, async_trait};
 use xlfs_proto::v1::domain_service_server::DomainService;
 use xlfs_proto::v1::{
-    ConsoleStats, CreateDomainRequest, DeleteDomainRequest, DestroyDomainRequest, Domain,
-    DomainState, EndAction, EndPolicy, GetDomainRequest, ListDomainsRequest, ListDomainsResponse,
-    Operation, OperationReply, OperationStatus, PauseDomainRequest, RebootDomainRequest,
-    ShutdownDomainRequest, StartDomainRequest, UnpauseDomainRequest, WaitDomainRequest,
+    self, ConsoleStats, CreateDomainRequest, DeleteDomainRequest, DestroyDomainRequest, Domain,
+    DomainState, EndAction, EndPolicy, GetDomainRequest, Health, HealthCheck, HealthCheckStatus,
+    HealthKind, HealthState, ListDomainsRequest, ListDomainsResponse, Operation, OperationReply,
+    OperationStatus, PauseDomainRequest, RebootDomainRequest, ShutdownDomainRequest,
+    StartDomainRequest, UnpauseDomainRequest, WaitDomainRequest,
 };
 
 use super::{Stage, not_found};
@@ -57,6 +58,8 @@ pub(crate) fn domain(name: &str, state: DomainState) -> Domain {
         task_id: String::new(),
         disks: Vec::new(),
         nics: Vec::new(),
+        health: None,
+        snapshots: Vec::new(),
         problems: Vec::new(),
         console: Some(ConsoleStats {
             bytes: 48_213,
@@ -68,8 +71,35 @@ pub(crate) fn domain(name: &str, state: DomainState) -> Domain {
     }
 }
 
+/// The health of a guest of which one service works.
+pub(crate) fn ill() -> Health {
+    let check = |kind: HealthKind, port, state: HealthState, error: &str| HealthCheckStatus {
+        check: Some(HealthCheck { kind: kind.into(), port, ..HealthCheck::default() }),
+        state: state.into(),
+        error: error.to_owned(),
+        asked: Some(MOMENT),
+        took: Some(Duration { seconds: 0, nanos: 4_000_000 }),
+        failures: if error.is_empty() { 0 } else { 3 },
+        ..HealthCheckStatus::default()
+    };
+    Health {
+        state: HealthState::Unhealthy.into(),
+        since: Some(MOMENT),
+        reason: "smtp port 25: it greets with \"554 \u{1b}[2Jno\"".to_owned(),
+        checks: vec![
+            check(HealthKind::Http, 80, HealthState::Healthy, ""),
+            check(
+                HealthKind::Smtp,
+                25,
+                HealthState::Unhealthy,
+                "it greets with \"554 \u{1b}[2Jno\"",
+            ),
+        ],
+    }
+}
+
 impl Stage {
-    fn change(
+    pub(super) fn change(
         &self,
         name: &str,
         request: &impl std::fmt::Debug,
@@ -173,6 +203,70 @@ impl DomainService for Stage {
         self.change(&request.name, &request)
     }
 
+    async fn attach_disk(
+        &self,
+        request: Request<v1::AttachDiskRequest>,
+    ) -> Result<Response<OperationReply>, Status> {
+        let request = request.into_inner();
+        self.change(&request.name, &request)
+    }
+
+    async fn detach_disk(
+        &self,
+        request: Request<v1::DetachDiskRequest>,
+    ) -> Result<Response<OperationReply>, Status> {
+        let request = request.into_inner();
+        self.change(&request.name, &request)
+    }
+
+    async fn attach_nic(
+        &self,
+        request: Request<v1::AttachNicRequest>,
+    ) -> Result<Response<OperationReply>, Status> {
+        let request = request.into_inner();
+        self.change(&request.name, &request)
+    }
+
+    async fn detach_nic(
+        &self,
+        request: Request<v1::DetachNicRequest>,
+    ) -> Result<Response<OperationReply>, Status> {
+        let request = request.into_inner();
+        self.change(&request.name, &request)
+    }
+
+    async fn create_snapshot(
+        &self,
+        request: Request<v1::CreateSnapshotRequest>,
+    ) -> Result<Response<OperationReply>, Status> {
+        let request = request.into_inner();
+        self.change(&request.name, &request)
+    }
+
+    async fn restore_snapshot(
+        &self,
+        request: Request<v1::RestoreSnapshotRequest>,
+    ) -> Result<Response<OperationReply>, Status> {
+        let request = request.into_inner();
+        self.change(&request.name, &request)
+    }
+
+    async fn delete_snapshot(
+        &self,
+        request: Request<v1::DeleteSnapshotRequest>,
+    ) -> Result<Response<OperationReply>, Status> {
+        let request = request.into_inner();
+        self.change(&request.name, &request)
+    }
+
+    async fn clone_domain(
+        &self,
+        request: Request<v1::CloneDomainRequest>,
+    ) -> Result<Response<OperationReply>, Status> {
+        let request = request.into_inner();
+        self.change(&request.name, &request)
+    }
+
     async fn wait_domain(
         &self,
         request: Request<WaitDomainRequest>,
@@ -181,7 +275,10 @@ impl DomainService for Stage {
         self.heard(&request);
         let found = self.world().domains.iter().find(|domain| domain.name == request.name).cloned();
         let domain = found.ok_or_else(|| not_found("guest", &request.name))?;
-        if request.states.contains(&domain.state) {
+        let health = domain.health.as_ref().map(|health| health.state);
+        if request.states.contains(&domain.state)
+            || health.is_some_and(|health| request.health.contains(&health))
+        {
             return Ok(Response::new(domain));
         }
         Err(Status::deadline_exceeded("it did not get there in time"))

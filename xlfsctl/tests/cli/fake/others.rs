@@ -8,9 +8,10 @@ use xlfs_proto::v1::host_service_server::HostService;
 use xlfs_proto::v1::template_service_server::TemplateService;
 use xlfs_proto::v1::{
     DomainState, DomainStateChanged, EndAction, EndPolicy, Event, GetHostRequest,
-    GetTemplateRequest, Host, Hypervisor, Lagged, ListTemplatesRequest, ListTemplatesResponse,
-    NumaNode, ParameterType, ReadHypervisorLogRequest, ReadHypervisorLogResponse, Template,
-    TemplateParameter, WatchEventsRequest, XlfsdStats,
+    GetTemplateRequest, HealthCheck, HealthKind, Host, Hypervisor, Lagged, ListTemplatesRequest,
+    ListTemplatesResponse, NumaNode, OfferedService, ParameterType, ReadHypervisorLogRequest,
+    ReadHypervisorLogResponse, Template, TemplateDisk, TemplateNetwork, TemplateParameter,
+    TemplateSwap, WatchEventsRequest, XlfsdStats,
 };
 
 use super::domains::MOMENT;
@@ -88,7 +89,9 @@ pub(crate) fn template() -> Template {
             },
             TemplateParameter {
                 secret: true,
-                ..parameter("password", ParameterType::String, "Of the data base")
+                generated: true,
+                length: 20,
+                ..parameter("password", ParameterType::Secret, "Of the data base")
             },
             TemplateParameter {
                 default: Some("false".to_owned()),
@@ -101,6 +104,30 @@ pub(crate) fn template() -> Template {
             on_crash: EndAction::Restart.into(),
         }),
         problem: "the store has no image \"lapp-ramdisk\"".to_owned(),
+        disks: vec![TemplateDisk {
+            name: "root".to_owned(),
+            device: "xvda".to_owned(),
+            image: "lapp-root".to_owned(),
+            image_digest: "ef".repeat(32),
+            size_mib: 2048,
+            size_min_mib: 1024,
+            pool: String::new(),
+        }],
+        swap: Some(TemplateSwap { percent: 150, device: "xvdb".to_owned(), pool: String::new() }),
+        network: Some(TemplateNetwork { networks: vec!["lan".to_owned()], interfaces: 2 }),
+        first_boot_steps: vec!["10-database.sh".to_owned(), "20-web.sh".to_owned()],
+        services: vec![OfferedService {
+            name: "http".to_owned(),
+            description: "Apache httpd with PHP".to_owned(),
+        }],
+        health: vec![HealthCheck {
+            kind: HealthKind::Http.into(),
+            port: 80,
+            path: "/xlfs-health".to_owned(),
+            expect: "ok".to_owned(),
+            interval: Some(prost_types::Duration { seconds: 30, nanos: 0 }),
+            ..HealthCheck::default()
+        }],
     }
 }
 

@@ -20,7 +20,7 @@ for fragment in /xlfs/kernel/*.config; do
         "# CONFIG_"*" is not set") option=${line#\# } option=${option%% *} wanted=n ;;
         *) continue ;;
         esac
-        found=$(sed -n "s/^$option=//p" "$output/.config")
+        found=$(sed -n "s/^$option=//p" "$output/.config" | tail -n 1)
         if [ "${found:-n}" != "$wanted" ]; then
             echo "kernel-config: ${name%.config}: $option=$wanted did not stick: the configuration has ${found:-n} (what it depends on is not set, or something selects it)" >&2
             wrong=$((wrong + 1))

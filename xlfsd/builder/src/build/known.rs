@@ -34,6 +34,9 @@ pub(super) struct Known {
     pub checked: BTreeSet<String>,
     trees: Mutex<HashMap<Digest, Arc<Tree>>>,
     toolchains: Mutex<HashMap<String, Arc<ToolchainRoot>>>,
+    /// Held while a toolchain is put together: packages that wait for it wait here,
+    /// instead of each copying it.
+    assembling: Mutex<()>,
 }
 
 impl Known {
@@ -43,8 +46,8 @@ impl Known {
         graph: Graph,
         checked: BTreeSet<String>,
     ) -> Self {
-        let (trees, toolchains) = Default::default();
-        Self { store, set, graph, checked, trees, toolchains }
+        let (trees, toolchains, assembling) = Default::default();
+        Self { store, set, graph, checked, trees, toolchains, assembling }
     }
 
     pub(super) fn package(&self, name: &str) -> Result<&Package, BuildError> {
@@ -82,11 +85,19 @@ impl Known {
         if let Some(root) = self.toolchains.lock().get(name) {
             return Ok(Arc::clone(root));
         }
+        let _alone = self.assembling.lock();
+        self.assemble(name, records)
+    }
+
+    fn assemble(&self, name: &str, records: &Records) -> Result<Arc<ToolchainRoot>, BuildError> {
+        if let Some(root) = self.toolchains.lock().get(name) {
+            return Ok(Arc::clone(root));
+        }
         let missing = || BuildError::Vanished { package: format!("toolchain {name}") };
         let recipe = self.set.file.toolchains.get(name).ok_or_else(missing)?;
         let (mut tree, mut host_packages) = match &recipe.on {
             Some(on) => {
-                let below = self.toolchain(on, records)?;
+                let below = self.assemble(on, records)?;
                 (below.tree.clone(), below.host_packages.clone())
             }
             None => (Tree::default(), Vec::new()),

@@ -2,12 +2,13 @@
 //! start builds, read what happens, cancel.
 //!
 //! `plan` says what would be built and why; `schedule` runs a build; `one` builds
-//! one package; `known` keeps what a build has read; `events` tells of it.
+//! one package; `pool` shares the jobs; `known` keeps what a build has read; `events` tells of it.
 
 mod events;
 mod known;
 mod one;
 mod plan;
+mod pool;
 mod schedule;
 mod verify;
 
@@ -142,10 +143,10 @@ impl Builder {
         }
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
         let jobs = if config.jobs == 0 { processors } else { config.jobs };
-        let pool = jobserver::Client::new(jobs).map_err(BuildError::Pool)?;
+        let pool = Arc::new(pool::Pool::new(jobs).map_err(BuildError::Pool)?);
         let suite = set.file.debian.as_ref().map(|it| it.suite.clone());
         let fetcher = Arc::new(Fetcher::new(store.clone(), config.places.clone(), suite));
-        Ok(Self { store, set, fetcher, machine: Machine { pool, jobs, user } })
+        Ok(Self { store, set, fetcher, machine: Machine { pool, user } })
     }
 
     /// The set.
@@ -165,7 +166,7 @@ impl Builder {
 
     /// What would be built, and why. Reads the disk.
     pub fn plan(&self, request: &Request) -> Result<Plan, BuildError> {
-        plan::plan(&self.known(request)?, request, self.machine.jobs)
+        plan::plan(&self.known(request)?, request, self.machine.pool.size)
     }
 
     /// Starts a build. Needs a tokio runtime with time and I/O, whose threads
@@ -174,19 +175,21 @@ impl Builder {
         let known = Arc::new(self.known(&request)?);
         let (log, cancel) = (EventLog::default(), CancellationToken::new());
         let scheduler = schedule::Scheduler {
+            _in_use: self.store.in_use(),
             known,
             machine: self.machine.clone(),
             fetcher: Arc::clone(&self.fetcher),
             log: log.clone(),
             cancel: cancel.clone(),
             rebuild: request.rebuild,
-            tokens: schedule::Tokens::new(&self.machine.pool).map_err(BuildError::Pool)?,
+            tokens: pool::Tokens::new(&self.machine.pool).map_err(BuildError::Pool)?,
         };
         Ok(Build { log, cancel, task: tokio::spawn(scheduler.run()) })
     }
 
     /// Builds packages a second time, from what is in the store, and compares.
     pub async fn verify(&self, request: &Request) -> Result<Vec<Verified>, BuildError> {
+        let _in_use = self.store.in_use();
         verify::verify(&Arc::new(self.known(request)?), &self.machine, &request.targets).await
     }
 
@@ -197,6 +200,13 @@ impl Builder {
             size: it.size,
         };
         let sources: Vec<_> = self.set.sources.values().map(digest).collect();
+        let known = |name: &str| {
+            // A recipe with mistakes is still one: its results stay.
+            self.set.packages.contains_key(name)
+                || self.set.images.contains_key(name)
+                || self.set.problems.contains_key(name)
+        };
+        self.store.forget(&self.set.file.name, known)?;
         Ok(self.store.collect(&sources)?)
     }
 

@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::BuildError;
 use super::known::Known;
+use super::pool::Pool;
 use crate::action::{Action, OUT};
 use crate::digest::Digest;
 use crate::durable::{FileError, remove_tree};
@@ -27,9 +28,7 @@ use crate::tree::{Attributes, Tree};
 #[derive(Debug, Clone)]
 pub(super) struct Machine {
     /// The pool of jobs.
-    pub pool: jobserver::Client,
-    /// Its size.
-    pub jobs: usize,
+    pub pool: Arc<Pool>,
     /// Who steps run as, if we are root.
     pub user: Option<u32>,
 }
@@ -81,7 +80,7 @@ pub(super) async fn build(
         log: &log,
         deadline: Duration::from_secs(package.deadline),
         user: machine.user,
-        jobs: (package.jobs == Jobs::Shared).then_some((&machine.pool, machine.jobs)),
+        jobs: (package.jobs == Jobs::Shared).then_some((&machine.pool.client, machine.pool.size)),
     };
     let ran = sandbox::run(&job, cancel, on_step).await;
     let seconds = clock.elapsed().as_secs_f64();

@@ -8,11 +8,10 @@
 //! again, and finds the results of all packages that were finished.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io;
 use std::sync::Arc;
 use std::time::Instant;
 
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -20,10 +19,11 @@ use super::BuildError;
 use super::events::{Event, EventLog, History, Summary};
 use super::known::{Known, Records};
 use super::one::{self, Failed, Machine, blocking};
+use super::pool::{Token, Tokens};
 use crate::action::Action;
 use crate::image;
 use crate::source::Fetcher;
-use crate::store::Record;
+use crate::store::{InUse, Record};
 
 #[derive(Debug)]
 pub(super) struct Scheduler {
@@ -34,6 +34,7 @@ pub(super) struct Scheduler {
     pub cancel: CancellationToken,
     pub rebuild: BTreeSet<String>,
     pub tokens: Tokens,
+    pub _in_use: InUse,
 }
 
 /// A package that has to be built.
@@ -50,7 +51,7 @@ enum Message {
     Cached(String, Box<Record>),
     Ready(String, Ready),
     /// With its token, which goes back when it is told.
-    Built(String, Box<Record>, jobserver::Acquired),
+    Built(String, Box<Record>, Token),
     Failed(String, Box<Failed>),
 }
 
@@ -65,42 +66,6 @@ struct Progress {
 
 /// So many downloads at a time.
 const DOWNLOADS: usize = 4;
-
-/// Tokens of the pool for packages that are ready. Waiting for one blocks a thread,
-/// which the crate can wake when nobody wants it any more.
-#[derive(Debug)]
-pub(super) struct Tokens {
-    helper: jobserver::HelperThread,
-    tokens: mpsc::UnboundedReceiver<jobserver::Acquired>,
-    asked: usize,
-}
-
-impl Tokens {
-    pub(super) fn new(pool: &jobserver::Client) -> io::Result<Self> {
-        let (sender, tokens) = mpsc::unbounded_channel();
-        let helper = pool.clone().into_helper_thread(move |token| {
-            // Dropped tokens go back to the pool, at the end of the build, too.
-            if let Ok(token) = token {
-                let _ = sender.send(token);
-            }
-        });
-        Ok(Self { helper: helper?, tokens, asked: 0 })
-    }
-
-    /// Asks until as many tokens are on their way as packages are ready.
-    fn want(&mut self, ready: usize) {
-        while self.asked < ready {
-            self.asked += 1;
-            self.helper.request_token();
-        }
-    }
-
-    async fn next(&mut self) -> Option<jobserver::Acquired> {
-        let token = self.tokens.recv().await;
-        self.asked = self.asked.saturating_sub(1);
-        token
-    }
-}
 
 impl Scheduler {
     pub(super) async fn run(mut self) -> Summary {
@@ -203,7 +168,7 @@ impl Scheduler {
     fn start(
         &self,
         name: &str,
-        token: jobserver::Acquired,
+        token: Token,
         progress: &mut Progress,
         tasks: &mut JoinSet<Message>,
         times: &BTreeMap<&str, f64>,

@@ -125,10 +125,12 @@ fn whole(path: &Path, size: u64) -> bool {
     fs::symlink_metadata(path).is_ok_and(|meta| meta.is_file() && meta.len() == size)
 }
 
-/// Root's, read-only, and of the one time.
+/// Root's (if we are), of one of two modes, and of the one time.
 fn seal(path: &Path, executable: bool) -> Result<(), FileError> {
     let time = SystemTime::UNIX_EPOCH + TIME;
-    let mode = if executable { 0o555 } else { 0o444 };
+    // Writable for the owner, so that what a step copies from its inputs is, too; the
+    // inputs themselves are on a read-only mount.
+    let mode = if executable { 0o755 } else { 0o644 };
     // Readable first: a step may have left a file that not even we may open.
     fs::set_permissions(path, Permissions::from_mode(0o600))
         .and_then(|()| File::options().write(true).open(path))
@@ -147,7 +149,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_blob_has_two_forms_and_is_read_only() {
+    fn a_blob_has_two_forms() {
         let dir = tempfile::tempdir().unwrap();
         let store = Store::open(&dir.path().join("store")).unwrap();
         let file = dir.path().join("store/work/x");
@@ -156,8 +158,8 @@ mod tests {
         assert!(!file.exists() && store.has_blob(&digest));
         assert_eq!(store.put_bytes(b"#!/bin/sh\n").unwrap(), digest);
         let mode = |path: PathBuf| fs::metadata(path).unwrap().permissions().mode() & 0o7777;
-        assert_eq!(mode(store.blob(&digest, true).unwrap()), 0o555);
-        assert_eq!(mode(store.blob(&digest, false).unwrap()), 0o444);
+        assert_eq!(mode(store.blob(&digest, true).unwrap()), 0o755);
+        assert_eq!(mode(store.blob(&digest, false).unwrap()), 0o644);
         assert!(store.blob(&Digest::of(b"other"), true).is_err());
     }
 

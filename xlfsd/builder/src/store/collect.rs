@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use prost::Message;
 
@@ -12,6 +13,9 @@ use crate::digest::Digest;
 use crate::durable::FileError;
 use crate::reapi::Directory;
 use crate::toolchain::Imported;
+
+/// A toolchain that was not used for so long is copied anew when it is needed.
+const TOOLCHAIN_AGE: Duration = Duration::from_secs(30 * 86_400);
 
 /// What a collection did.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -47,6 +51,13 @@ impl Store {
             live.extend(read::<Failure>(&path)?.map(|failure| failure.log.hash));
         }
         for path in self.records("toolchains")? {
+            let used = fs::metadata(&path).and_then(|meta| meta.modified());
+            let age = used.ok().and_then(|used| used.elapsed().ok()).unwrap_or_default();
+            // What is missed is copied again, and is the same if the machine is the same.
+            if age > TOOLCHAIN_AGE {
+                remove(&path)?;
+                continue;
+            }
             if let Some(imported) = read::<Imported>(&path)? {
                 self.mark(&imported.root, &mut live)?;
             }
@@ -93,6 +104,25 @@ impl Store {
             }
         }
         Ok((count, bad))
+    }
+
+    /// Removes the pointers to results of packages and images that the set does
+    /// not have any more, so that [`Store::collect`] takes them.
+    pub fn forget(&self, set: &str, known: impl Fn(&str) -> bool) -> Result<(), StoreError> {
+        let _alone = self.exclusive()?;
+        for part in ["latest", "images", "failed"] {
+            let folder = self.folder().join(part).join(set);
+            if !folder.is_dir() {
+                continue;
+            }
+            for path in files(&folder)? {
+                let name = path.file_stem().and_then(|it| it.to_str()).unwrap_or_default();
+                if !known(name.split('@').next().unwrap_or_default()) {
+                    remove(&path)?;
+                }
+            }
+        }
+        Ok(())
     }
 
     fn mark(&self, folder: &Digest, live: &mut BTreeSet<String>) -> Result<(), StoreError> {

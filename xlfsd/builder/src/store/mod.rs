@@ -1,16 +1,18 @@
 //! The store: everything that was built or fetched, by content.
 //!
-//!     format            which layout this is
-//!     lock              shared by builds, exclusive for gc
-//!     blobs/ab/<hash>   files, folders' messages, logs, sources; `.x`: executable
-//!     results/<action>  what came out of an action: see `record`
-//!     latest/           the newest result of each package, for reasons and times
-//!     toolchains/       roots imported from the building machine
-//!     failed/           logs of builds that failed
-//!     aside/            files that had another hash than their name promised
-//!     work/             what is being built; emptied at the next start
-//!     images/           composed images
-//!     history/          the last build of each set
+//! ```text
+//! format            which layout this is
+//! lock              shared by builds, exclusive for gc
+//! blobs/ab/<hash>   files, folders' messages, logs, sources; `.x`: executable
+//! results/<action>  what came out of an action: see `record`
+//! latest/           the newest result of each package, for reasons and times
+//! toolchains/       roots imported from the building machine
+//! failed/           logs of builds that failed
+//! aside/            files that had another hash than their name promised
+//! work/             what is being built; emptied at the next start
+//! images/           composed images
+//! history/          the last build of each set
+//! ```
 //!
 //! A result is published after all of its blobs are flushed, by one rename:
 //! whatever ends the builder, a result is whole or absent. Blobs without a
@@ -26,6 +28,9 @@ use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use parking_lot::{Mutex, MutexGuard};
 
 use crate::durable::{FileError, make_folder, remove_tree, sync_folder, write_whole};
 
@@ -99,6 +104,20 @@ pub enum StoreError {
 pub struct Store {
     folder: PathBuf,
     lock: Arc<File>,
+    /// Builds of this process: the lock on disk only tells processes apart.
+    builds: Arc<Mutex<usize>>,
+}
+
+/// While it lives, nothing is removed from the store.
+#[derive(Debug)]
+pub struct InUse {
+    builds: Arc<Mutex<usize>>,
+}
+
+impl Drop for InUse {
+    fn drop(&mut self) {
+        *self.builds.lock() -= 1;
+    }
 }
 
 impl Store {
@@ -131,10 +150,21 @@ impl Store {
             make_folder(&work)?;
             lock.unlock().map_err(FileError::at("unlock", &path))?;
         }
-        if lock.try_lock_shared().is_err() {
-            return Err(StoreError::Busy { path: folder });
+        // Another builder that starts holds it alone for a moment, gc for longer.
+        let deadline = Instant::now() + PATIENCE;
+        while lock.try_lock_shared().is_err() {
+            if Instant::now() > deadline {
+                return Err(StoreError::Busy { path: folder });
+            }
+            std::thread::sleep(Duration::from_millis(50));
         }
-        Ok(Self { folder, lock: Arc::new(lock) })
+        Ok(Self { folder, lock: Arc::new(lock), builds: Arc::default() })
+    }
+
+    /// Keeps gc away. Waits for one that runs.
+    pub fn in_use(&self) -> InUse {
+        *self.builds.lock() += 1;
+        InUse { builds: Arc::clone(&self.builds) }
     }
 
     /// Where it stands.
@@ -184,21 +214,29 @@ impl Store {
     /// Takes the store for this process alone while the returned guard lives.
     fn exclusive(&self) -> Result<Exclusive<'_>, StoreError> {
         let busy = || StoreError::Busy { path: self.folder.clone() };
+        let builds = self.builds.lock();
+        if *builds > 0 {
+            return Err(busy());
+        }
         self.lock.unlock().map_err(FileError::at("unlock", &self.folder))?;
         if self.lock.try_lock().is_err() {
             // Nobody can hold it exclusively for long: builds only share.
             self.lock.lock_shared().map_err(FileError::at("lock", &self.folder))?;
             return Err(busy());
         }
-        Ok(Exclusive { lock: &self.lock })
+        Ok(Exclusive { lock: &self.lock, _builds: builds })
     }
 }
+
+/// How long opening a store waits for others.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 const PARTS: [&str; 8] =
     ["blobs", "results", "latest", "toolchains", "failed", "aside", "work", "images"];
 
 struct Exclusive<'a> {
     lock: &'a File,
+    _builds: MutexGuard<'a, usize>,
 }
 
 impl Drop for Exclusive<'_> {

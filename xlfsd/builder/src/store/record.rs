@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -181,7 +182,13 @@ impl Store {
 
     /// A toolchain's part that was copied from the machine earlier.
     pub fn imported(&self, key: &Digest) -> Result<Option<Imported>, StoreError> {
-        let imported: Option<Imported> = read(&self.imported_path(key))?;
+        let path = self.imported_path(key);
+        let imported: Option<Imported> = read(&path)?;
+        if imported.is_some() {
+            // For gc, which takes what was not used for long; a failure costs a copy later.
+            let now = SystemTime::now();
+            let _ = fs::File::open(&path).and_then(|file| file.set_modified(now));
+        }
         Ok(imported.filter(|imported| self.has_blob(&imported.root)))
     }
 

@@ -141,7 +141,7 @@ mod tests {
         fs::create_dir(&to).unwrap();
         store.lay_out(&tree, &to).unwrap();
         let mode = fs::metadata(to.join("usr/bin/y")).unwrap().permissions().mode() & 0o777;
-        assert_eq!(mode, 0o555);
+        assert_eq!(mode, 0o755);
         assert_eq!(fs::read(to.join("usr/shut/secret")).unwrap(), b"s");
     }
 

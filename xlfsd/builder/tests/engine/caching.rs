@@ -1,5 +1,7 @@
 //! What is built again, what is not, and what a plan says about it.
 
+use std::fs;
+
 use xlfs_builder::build::Standing;
 
 use crate::lab::{Lab, request};
@@ -101,6 +103,29 @@ async fn gc_keeps_the_newest_results_and_nothing_else() {
     assert_eq!((count, bad.len()), (collected.kept, 0));
     assert!(lab.build(&["c"]).await.fine().built().is_empty());
     assert_eq!(lab.text("c", "usr/share/c"), "two\n");
+    // A package without a recipe is nobody's any more.
+    fs::remove_file(lab.recipes().join("c.toml")).unwrap();
+    assert_eq!(lab.builder().collect().unwrap().results, 1);
+    assert!(lab.builder().store().latest("t", "c@shell").unwrap().is_none());
+}
+
+/// gc would take what a build is about to use.
+#[tokio::test(flavor = "multi_thread")]
+async fn gc_does_not_run_beside_another_builder() {
+    let lab = chain();
+    let other = lab.builder();
+    let error = lab.builder().collect().unwrap_err().to_string();
+    assert!(error.contains("is in use by another builder"), "{error}");
+    drop(other);
+    // Nor beside a build of the same builder.
+    lab.package("slow", &[], "sleep 600");
+    let builder = lab.builder();
+    let build = builder.start(request(&["slow"])).unwrap();
+    let error = builder.collect().unwrap_err().to_string();
+    assert!(error.contains("is in use by another builder"), "{error}");
+    build.cancel();
+    build.finished().await;
+    builder.collect().unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]

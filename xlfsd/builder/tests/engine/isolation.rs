@@ -66,13 +66,14 @@ async fn inputs_are_read_only_and_the_user_is_not_root_outside() {
          done > $OUT/written
          if mount -t tmpfs none /build 2>/dev/null; then echo mounted; fi >> $OUT/written
          if mknod $OUT/dev b 8 0 2>/dev/null; then echo made; fi >> $OUT/written
+         cp /usr/share/a $OUT/copy; echo more >> $OUT/copy
          cat /proc/self/uid_map > $OUT/map
          sleep 2.718",
     );
     let build = lab.builder().start(request(&["b"])).unwrap();
     let mut users = Vec::new();
     while users.is_empty() && build.events().reader(0).next().await.is_some() {
-        users = users_of("sleep\02.718\0");
+        users = users_of("sleep\x002.718\0");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     assert!(build.finished().await.succeeded());
@@ -80,6 +81,8 @@ async fn inputs_are_read_only_and_the_user_is_not_root_outside() {
         if nix::unistd::geteuid().is_root() { 64_110 } else { nix::unistd::geteuid().as_raw() };
     assert_eq!(users, [expected]);
     assert_eq!(lab.text("b", "written"), "");
+    // What a step copies is its own.
+    assert_eq!(lab.text("b", "copy"), "a\nmore\n");
     // Inside, outside, how many: one user and no more.
     let map = lab.text("b", "map");
     let map: Vec<&str> = map.split_whitespace().collect();

@@ -127,18 +127,17 @@ pub(crate) fn request(targets: &[&str]) -> Request {
 
 impl Told {
     /// Packages that were built, in order.
-    pub(crate) fn built(&self) -> Vec<&str> {
-        let built = |event: &'_ Event| matches!(event, Event::Built { .. });
-        let name = |event| match event {
-            &Event::Built { ref package, .. } => package.as_str(),
-            _ => "",
+    pub(crate) fn built<'a>(&'a self) -> Vec<&'a str> {
+        let name = |event: &'a Event| match event {
+            Event::Built { package, .. } => Some(package.as_str()),
+            _ => None,
         };
-        self.events.iter().filter(|it| built(it)).map(name).collect()
+        self.events.iter().filter_map(name).collect()
     }
 
-    pub(crate) fn skipped(&self) -> Vec<&str> {
-        let name = |event| match event {
-            &Event::Skipped { ref package, .. } => Some(package.as_str()),
+    pub(crate) fn skipped<'a>(&'a self) -> Vec<&'a str> {
+        let name = |event: &'a Event| match event {
+            Event::Skipped { package, .. } => Some(package.as_str()),
             _ => None,
         };
         self.events.iter().filter_map(name).collect()

@@ -2,11 +2,16 @@
 //! toolchain: caching, early cut-off, isolation, failures, kills, images.
 //! Needs bubblewrap, dpkg and e2fsprogs.
 
+// A test may stop at the first surprise.
+#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used)]
+
 mod caching;
 mod failures;
 mod images;
 mod isolation;
+mod kernel;
 mod kill;
 mod lab;
 mod pool;
 mod sources;
+mod toolchains;

@@ -45,3 +45,24 @@ async fn as_many_packages_run_as_there_are_jobs() {
     }
     assert_eq!(most, 2);
 }
+
+/// A make that is killed keeps the tokens it had; the next package must not suffer.
+#[tokio::test(flavor = "multi_thread")]
+async fn tokens_of_a_killed_make_come_back() {
+    let lab = Lab { jobs: 3, ..Lab::new() };
+    lab.file("a/Makefile", "all: 1 2 3\n1 2 3:\n\techo $@; sleep 600\n");
+    lab.recipe("a", &[], "deadline = 2", "make -f $FILES/Makefile");
+    let makefile = "all: 1 2 3 4 5 6\n1 2 3 4 5 6:\n\tmkdir run/$@\n\tls run | wc -l >>count\n\tsleep 0.3\n\trmdir run/$@\n";
+    lab.file("b/Makefile", makefile);
+    lab.package(
+        "b",
+        &[],
+        "mkdir run; make -f $FILES/Makefile; sort -n count | tail -1 > $OUT/most",
+    );
+    let builder = lab.builder();
+    for (target, fine) in [("a", false), ("b", true)] {
+        let build = builder.start(crate::lab::request(&[target])).unwrap();
+        assert_eq!(build.finished().await.succeeded(), fine);
+    }
+    assert_eq!(lab.text("b", "most"), "3\n");
+}

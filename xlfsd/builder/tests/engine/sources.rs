@@ -1,6 +1,8 @@
 //! Source files from local folders: hashes, wrong files, unpacking, patches.
 
 use std::fs;
+use std::io::{Read, Write};
+use std::net::TcpListener;
 use std::process::Command;
 
 use xlfs_builder::build::{Builder, Config, Event};
@@ -81,4 +83,55 @@ async fn all_places_are_listed_when_none_has_it() {
         assert!(reason.contains(expected), "{reason}");
     }
     lab.nothing_left();
+}
+
+/// A server that knows one file; every request is answered and closed.
+fn serve(path: &'static str, bytes: Vec<u8>) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = format!("http://{}", listener.local_addr().unwrap());
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let mut request = vec![0; 4096];
+            let count = stream.read(&mut request).unwrap_or_default();
+            let request = String::from_utf8_lossy(&request[..count]).into_owned();
+            let known = request.starts_with(&format!("GET {path} "));
+            let (status, body) =
+                if known { ("200 OK", &bytes[..]) } else { ("404 Not Found", &[][..]) };
+            let head = format!(
+                "HTTP/1.1 {status}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
+                body.len()
+            );
+            // A client that has gone away is its own affair.
+            let _ = stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(body));
+        }
+    });
+    address
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_mirror_serves_and_what_is_wrong_is_kept_aside() {
+    let (lab, mut config) = lab();
+    let right = fs::read(lab.folder.path().join("sources/x-1.tar.gz")).unwrap();
+    let wrong = serve("/pub/x-1.tar.gz", b"something else".to_vec());
+    let empty = serve("/nothing", Vec::new());
+    let good = serve("/x-1.tar.gz", right);
+    config.places.folders.clear();
+    config.places.mirrors = vec![format!("{wrong}/pub/"), empty, good.clone()];
+    let build = Builder::open(&config).unwrap().start(request(&["x"])).unwrap();
+    let mut reader = build.events().reader(0);
+    let mut notes = Vec::new();
+    while let Some(event) = reader.next().await {
+        match event.event {
+            Event::Note { text } => notes.push(text),
+            Event::Fetched { from, .. } => assert_eq!(from, format!("{good}/x-1.tar.gz")),
+            _ => {}
+        }
+    }
+    assert!(build.finished().await.succeeded(), "{notes:?}");
+    let found = Digest::of(b"something else");
+    assert!(notes[0].contains(&found.hash), "{notes:?}");
+    assert!(notes[1].contains("404"), "{notes:?}");
+    let aside = lab.store().join("aside").join(format!("x-1.tar.gz.{}", found.short()));
+    assert_eq!(fs::read(aside).unwrap(), b"something else");
 }

@@ -118,6 +118,21 @@ pub struct DiskRecord {
     /// The volume stays when the guest is deleted.
     #[serde(default)]
     pub keep: bool,
+    /// The volume was there before the guest, and stays after it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub adopted: bool,
+}
+
+impl DiskRecord {
+    /// Its volume goes when the guest does.
+    pub fn goes_with_guest(&self) -> bool {
+        !self.keep && !self.adopted
+    }
+
+    /// The guest writes something to it that is worth to be kept.
+    pub fn has_data(&self) -> bool {
+        !self.read_only && !self.volume.swap
+    }
 }
 
 /// A volume to be made.
@@ -136,6 +151,9 @@ pub struct VolumeRecipe {
     /// Labelled as swap.
     #[serde(default)]
     pub swap: bool,
+    /// The volume that it begins as, instead of the image.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub copy_of: Option<Uuid>,
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use crate::problem::{FieldProblem, Problem};
 use crate::value::InterfaceAddress;
 
 /// Interfaces that a guest can have.
-const MOST: usize = 16;
+pub(in crate::domain) const MOST: u8 = 16;
 
 /// An interface; its index is its place in the record.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -29,24 +29,25 @@ pub struct NicRecord {
     pub anti_spoofing: bool,
 }
 
-/// The interfaces for `wanted`; `defaults` names the networks of those that name
+/// The interfaces for `wanted`, beside those that the guest `has`; `defaults` names the networks of those that name
 /// none. Their MAC addresses are the guest's until they are given back. Fields
 /// that are wrong are added to `wrong`; a network that is not there is an error.
 pub(in crate::domain) fn nics(
     guest: (Uuid, &str),
-    wanted: &[NicRequest],
+    (wanted, has): (&[NicRequest], &[NicRecord]),
     defaults: &[String],
     networks: &Networks,
     macs: &Macs,
     wrong: &mut Vec<FieldProblem>,
 ) -> Result<Vec<NicRecord>, Problem> {
     let (uuid, name) = guest;
-    if wanted.len() > MOST {
+    if wanted.len() + has.len() > usize::from(MOST) {
         wrong.push(FieldProblem::new("nics", format!("at most {MOST} interfaces")));
         return Ok(Vec::new());
     }
     let mut records = Vec::new();
-    for (index, nic) in (0u8..).zip(wanted) {
+    let free = (0u8..).filter(|index| has.iter().all(|nic| nic.index != *index));
+    for (index, nic) in free.zip(wanted) {
         let first = || networks.all().next().map(|network| network.name.clone());
         let named = nic.network.clone().or_else(|| defaults.get(usize::from(index)).cloned());
         let network = named.or_else(first).ok_or_else(|| {

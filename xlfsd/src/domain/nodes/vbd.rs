@@ -14,6 +14,10 @@ use crate::host::{BlockNumber, StoreOp};
 
 /// `XenbusStateInitialising` of public/io/xenbus.h.
 const INITIALISING: &str = "1";
+/// The rest of them that matter here.
+pub(in crate::domain) const CONNECTED: &str = "4";
+const CLOSING: &str = "5";
+pub(in crate::domain) const CLOSED: &str = "6";
 
 /// A disk as both ends are told of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,43 +37,72 @@ pub(in crate::domain) fn front_end(domid: DomainId, name: DiskName) -> String {
     format!("{}/device/vbd/{}", home(domid), name.number())
 }
 
-/// All changes that give a domain a disk.
+/// All changes that give a domain a disk, where nothing of an earlier one is
+/// left ([`withdraw`], [`withdraw_back_ends`]). The guest's own part of xenstore
+/// (`/local/domain/<domid>/device`) must be there.
 pub(in crate::domain) fn publish(domid: DomainId, vbd: &Vbd) -> Vec<StoreOp> {
     let back = back_end(domid, vbd.name);
     let front = front_end(domid, vbd.name);
     let guest = domid.0;
-    // What an earlier domain of that number left goes first (XSA-322).
-    let mut ops = vec![
-        StoreOp::Remove(back.clone()),
-        StoreOp::Mkdir(back.clone()),
-        StoreOp::Perms(back.clone(), vec![Perm::none(0), Perm::read(guest)]),
-        StoreOp::Mkdir(front.clone()),
-        StoreOp::Perms(front.clone(), vec![Perm::none(guest), Perm::read(0)]),
-    ];
-    let mut write = |folder: &str, name: &str, value: String| {
-        ops.push(StoreOp::Write(format!("{folder}/{name}"), value.into_bytes()));
+    let write = |folder: &str, name: &str, value: String| {
+        StoreOp::Write(format!("{folder}/{name}"), value.into_bytes())
     };
-    write(&front, "backend", back.clone());
-    write(&front, "backend-id", "0".into());
-    write(&front, "virtual-device", vbd.name.number().to_string());
-    write(&front, "state", INITIALISING.into());
-    write(&back, "frontend", front.clone());
-    write(&back, "frontend-id", guest.to_string());
-    write(&back, "online", "1".into());
-    // Without it Linux's back end serves nothing: it names its thread by it.
-    write(&back, "dev", vbd.name.to_string());
-    write(&back, "mode", if vbd.read_only { "r" } else { "w" }.into());
-    write(&back, "physical-device", vbd.block.to_string());
-    write(&back, "state", INITIALISING.into());
-    ops
+    vec![
+        // This one makes the folder, and no guest needs it; the later ones inherit
+        // the folder's permissions. Without it Linux's back end serves nothing: it
+        // names its thread by it.
+        write(&back, "dev", vbd.name.to_string()),
+        StoreOp::Perms(back.clone(), vec![Perm::none(0), Perm::read(guest)]),
+        write(&back, "frontend", front.clone()),
+        write(&back, "frontend-id", guest.to_string()),
+        write(&back, "online", "1".into()),
+        write(&back, "mode", if vbd.read_only { "r" } else { "w" }.into()),
+        write(&back, "physical-device", vbd.block.to_string()),
+        // What is ours of the front end stays Dom0's: no guest moves its back end
+        // elsewhere (XSA-175).
+        write(&front, "backend", back.clone()),
+        write(&front, "backend-id", "0".into()),
+        write(&front, "virtual-device", vbd.name.number().to_string()),
+        // The guest's from here on.
+        StoreOp::Perms(front.clone(), vec![Perm::none(guest), Perm::read(0)]),
+        write(&front, "state", INITIALISING.into()),
+        write(&back, "state", INITIALISING.into()),
+    ]
+}
+
+/// Asks both ends of a device, by its back end's folder, to let go. The back end
+/// is closed once the guest agreed; a guest need not.
+pub(in crate::domain) fn ask_to_close(back: &str) -> Vec<StoreOp> {
+    let write = |name, value: &str| StoreOp::Write(format!("{back}/{name}"), value.into());
+    vec![write("online", "0"), write("state", CLOSING)]
+}
+
+/// Takes that back, where the guest has not reacted.
+pub(in crate::domain) fn ask_to_stay(back: &str) -> Vec<StoreOp> {
+    let write = |name, value: &str| StoreOp::Write(format!("{back}/{name}"), value.into());
+    vec![write("online", "1"), write("state", CONNECTED)]
+}
+
+/// Where Dom0's kernel says why a back end gave up, by the back end's folder.
+pub(in crate::domain) fn complaint(back: &str) -> String {
+    back.replacen("/local/domain/0/", "/local/domain/0/error/", 1)
+}
+
+/// All changes that take one disk away, whatever the guest thinks of it.
+pub(in crate::domain) fn withdraw(domid: DomainId, name: DiskName) -> Vec<StoreOp> {
+    let (back, front) = (back_end(domid, name), front_end(domid, name));
+    vec![StoreOp::Remove(complaint(&back)), StoreOp::Remove(front), StoreOp::Remove(back)]
+}
+
+/// Takes all back ends of a domain's number away, those of an earlier domain
+/// too (XSA-322).
+pub(in crate::domain) fn withdraw_back_ends(domid: DomainId) -> StoreOp {
+    StoreOp::Remove(format!("{}/backend/vbd/{domid}", home(DomainId(0))))
 }
 
 /// All changes that take all disks away again, whatever the guest thinks of it.
 pub(in crate::domain) fn withdraw_all(domid: DomainId) -> Vec<StoreOp> {
-    vec![
-        StoreOp::Remove(format!("{}/backend/vbd/{domid}", home(DomainId(0)))),
-        StoreOp::Remove(format!("{}/device/vbd", home(domid))),
-    ]
+    vec![withdraw_back_ends(domid), StoreOp::Remove(format!("{}/device/vbd", home(domid)))]
 }
 
 #[cfg(test)]
@@ -103,13 +136,26 @@ mod tests {
     #[test]
     fn the_guest_cannot_write_to_the_back_end() {
         let ops = publish(DomainId(5), &vbd());
+        let at = |wanted: &str| {
+            ops.iter().position(|op| matches!(op, StoreOp::Write(path, _) if path == wanted))
+        };
+        let given = |folder: &str| {
+            ops.iter().position(|op| matches!(op, StoreOp::Perms(path, _) if path == folder))
+        };
+        let (back, front) =
+            ("/local/domain/0/backend/vbd/5/51713", "/local/domain/5/device/vbd/51713");
         for op in &ops {
-            if let StoreOp::Perms(path, perms) = op
-                && path.starts_with("/local/domain/0")
-            {
-                assert_eq!(perms, &[Perm::none(0), Perm::read(5)]);
-            }
+            let StoreOp::Perms(path, perms) = op else { continue };
+            let owner = if path == back { 0 } else { 5 };
+            assert_eq!(perms[0], Perm::none(owner), "{path}");
         }
-        assert!(ops.len() <= 16, "{} operations", ops.len());
+        // Only its state is the guest's: what is written before the folder is
+        // handed over stays Dom0's.
+        for name in ["backend", "backend-id", "virtual-device"] {
+            assert!(at(&format!("{front}/{name}")) < given(front), "{name}");
+        }
+        assert!(at(&format!("{front}/state")) > given(front));
+        assert!(given(back) < at(&format!("{back}/physical-device")));
+        assert!(ops.len() <= 13, "{} operations", ops.len());
     }
 }

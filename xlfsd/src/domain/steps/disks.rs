@@ -15,25 +15,28 @@ fn seed_disk() -> DiskName {
 impl Run {
     /// One after another: they share a disk of the host.
     pub(super) async fn make_volumes(&mut self) -> Result<(), Problem> {
-        for disk in &self.record.disks {
+        for disk in self.record.disks.iter().filter(|disk| !disk.adopted) {
             self.task.log(format!("making the volume {}", disk.volume.name));
             let recipe = disk.volume.clone();
             let plan = VolumePlan { guest: self.record.uuid, recipe, keep: disk.keep };
             self.disks.make(plan, self.cancel.clone()).await?;
         }
+        self.check_settled().await?;
+        // The guest that they are copies of may go on.
+        self.guest.lend(None);
         Ok(())
     }
 
     /// Those to be kept, too: there is no guest yet that they were kept for.
     pub(super) async fn unmake_volumes(&mut self) -> Result<(), Problem> {
-        for disk in &self.record.disks {
+        for disk in self.record.disks.iter().filter(|disk| !disk.adopted) {
             self.disks.remove(disk.volume.uuid).await?;
         }
         Ok(())
     }
 
     pub(super) async fn remove_volumes(&mut self) -> Result<(), Problem> {
-        for disk in self.record.disks.iter().filter(|disk| !disk.keep) {
+        for disk in self.record.disks.iter().filter(|disk| disk.goes_with_guest()) {
             self.disks.remove(disk.volume.uuid).await?;
         }
         Ok(())

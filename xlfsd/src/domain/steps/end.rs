@@ -15,7 +15,7 @@ use crate::problem::Problem;
 /// How long a guest may take to acknowledge a request.
 const ACKNOWLEDGE: Duration = Duration::from_secs(60);
 /// How often things are looked at that send no word of themselves.
-const POLL: Duration = Duration::from_millis(100);
+pub(super) const POLL: Duration = Duration::from_millis(100);
 /// How long a domain may take to be gone once it is taken apart.
 const VANISH: Duration = Duration::from_secs(20);
 
@@ -64,12 +64,12 @@ impl Run {
         })
     }
 
-    fn has_ended(&self) -> Result<bool, Problem> {
+    pub(super) fn has_ended(&self) -> Result<bool, Problem> {
         Ok(self.find_domain()?.is_none_or(|d| d.shutdown.is_some() || d.dying))
     }
 
     /// Waits; an interruption is the user's.
-    async fn pause_for(&self, time: Duration) -> Result<(), Problem> {
+    pub(super) async fn pause_for(&self, time: Duration) -> Result<(), Problem> {
         tokio::select! {
             () = sleep(time) => Ok(()),
             () = self.cancel.cancelled() => Err(cancelled()),

@@ -31,10 +31,40 @@
 //! | remove-seed | removes the configuration disk | - |
 //! | remove-volumes | removes the volumes that are not to be kept | - |
 //! | forget-guest | removes record and console log | - |
+//!
+//! A device that comes to a guest that is there, or goes from it:
+//!
+//! | step | does | undo |
+//! |---|---|---|
+//! | make-volume | makes the disk's volume | removes it |
+//! | prepare-device | makes a block device; has the firewall hold the interface | lets go |
+//! | publish-device | writes its nodes | removes them |
+//! | connect-nic | puts its vif on its bridge | (as publish-device) |
+//! | await-device | waits until the guest has taken it | - |
+//! | list-device | puts it on the guest's record | takes it off |
+//! | close-device | asks the guest to let go of it | takes that back |
+//! | withdraw-device | removes its nodes | - |
+//! | release-device | lets go of block device or firewall rules | - |
+//! | unlist-device | takes it off the record | - |
+//! | remove-volume, keep-volume | removes the volume; keeps it for others | - |
+//!
+//! Snapshots, and disks that are copied:
+//!
+//! | step | does | undo |
+//! |---|---|---|
+//! | settle-disks | waits until a paused guest's writes are on its disks | - |
+//! | copy-disks | copies the disks into the snapshot's volumes | removes them |
+//! | keep-snapshot | has the record say that it is whole | - |
+//! | copy-snapshot | copies the snapshot's volumes for the guest | removes them |
+//! | switch-disks | makes them the guest's disks, all at once | - |
+//! | remove-replaced | removes the volumes that were its disks | - |
+//! | remove-snapshots | removes snapshots that are unfinished, or all | - |
 
 mod build;
+mod copies;
 mod disks;
 mod end;
+mod hotplug;
 mod nics;
 mod run;
 
@@ -46,6 +76,7 @@ pub(super) use run::Run;
 use crate::problem::Problem;
 use crate::task::PlannedStep;
 
+use super::devices::Device;
 use super::record::GuestRecord;
 
 /// What a guest is asked for.
@@ -94,6 +125,25 @@ pub(super) enum Step {
     RemoveSeed,
     RemoveVolumes,
     Forget,
+    MakeVolume,
+    PrepareDevice,
+    PublishDevice,
+    ConnectNic,
+    AwaitDevice,
+    ListDevice,
+    CloseDevice { timeout: Duration },
+    WithdrawDevice,
+    ReleaseDevice,
+    UnlistDevice,
+    RemoveVolume,
+    KeepVolume,
+    SettleDisks,
+    CopyDisks,
+    KeepSnapshot,
+    CopySnapshot,
+    SwitchDisks,
+    RemoveReplaced,
+    RemoveSnapshots { all: bool },
 }
 
 impl Step {
@@ -126,6 +176,25 @@ impl Step {
             Self::Withdraw => "withdraw-nodes",
             Self::RemoveVolumes => "remove-volumes",
             Self::Forget => "forget-guest",
+            Self::MakeVolume => "make-volume",
+            Self::PrepareDevice => "prepare-device",
+            Self::PublishDevice => "publish-device",
+            Self::ConnectNic => "connect-nic",
+            Self::AwaitDevice => "await-device",
+            Self::ListDevice => "list-device",
+            Self::CloseDevice { .. } => "close-device",
+            Self::WithdrawDevice => "withdraw-device",
+            Self::ReleaseDevice => "release-device",
+            Self::UnlistDevice => "unlist-device",
+            Self::RemoveVolume => "remove-volume",
+            Self::KeepVolume => "keep-volume",
+            Self::SettleDisks => "settle-disks",
+            Self::CopyDisks => "copy-disks",
+            Self::KeepSnapshot => "keep-snapshot",
+            Self::CopySnapshot => "copy-snapshot",
+            Self::SwitchDisks => "switch-disks",
+            Self::RemoveReplaced => "remove-replaced",
+            Self::RemoveSnapshots { .. } => "remove-snapshots",
         }
     }
 
@@ -163,6 +232,34 @@ impl Step {
             Self::Unpause | Self::Pause | Self::StopDomain | Self::DestroyDomain => {
                 format!("domain of {name}")
             }
+            Self::CloseDevice { timeout } => {
+                format!("{}, at most {} s", changing(record), timeout.as_secs())
+            }
+            Self::MakeVolume | Self::RemoveVolume | Self::KeepVolume => {
+                match record.change.as_ref().map(|change| &change.device) {
+                    Some(Device::Disk(disk)) => format!("volume {}", disk.volume.name),
+                    _ => format!("volume of {name}"),
+                }
+            }
+            Self::SettleDisks => format!("disks of the paused guest that {name} is made from"),
+            Self::CopyDisks | Self::KeepSnapshot | Self::RemoveSnapshots { .. } => {
+                let all = *self == Self::RemoveSnapshots { all: true };
+                let snapshots = record.snapshots.iter().filter(|one| all || one.unfinished);
+                let names: Vec<_> = snapshots.map(|snapshot| snapshot.name.as_str()).collect();
+                format!("snapshot {} of {name}", names.join(", "))
+            }
+            Self::CopySnapshot | Self::SwitchDisks | Self::RemoveReplaced => {
+                let names = record.restoring.iter().map(|disk| disk.name.to_string());
+                format!("disks {} of {name}", names.collect::<Vec<_>>().join(", "))
+            }
+            Self::PrepareDevice
+            | Self::PublishDevice
+            | Self::ConnectNic
+            | Self::AwaitDevice
+            | Self::ListDevice
+            | Self::WithdrawDevice
+            | Self::ReleaseDevice
+            | Self::UnlistDevice => changing(record),
         };
         PlannedStep::new(self.name(), object)
     }
@@ -206,6 +303,25 @@ impl Step {
             Self::DestroyDomain => run.destroy_domain().await,
             Self::Withdraw => run.withdraw().await,
             Self::Forget => run.forget(),
+            Self::MakeVolume => run.make_volume().await,
+            Self::PrepareDevice => run.prepare_device().await,
+            Self::PublishDevice => run.publish_device().await,
+            Self::ConnectNic => run.connect_nic().await,
+            Self::AwaitDevice => run.await_device().await,
+            Self::ListDevice => run.list_device(),
+            Self::CloseDevice { timeout } => run.close_device(*timeout).await,
+            Self::WithdrawDevice => run.withdraw_device().await,
+            Self::ReleaseDevice => run.release_device().await,
+            Self::UnlistDevice => run.unlist_device(),
+            Self::RemoveVolume => run.remove_volume().await,
+            Self::KeepVolume => run.keep_volume().await,
+            Self::SettleDisks => run.settle_disks().await,
+            Self::CopyDisks => run.copy_disks().await,
+            Self::KeepSnapshot => run.keep_snapshot(),
+            Self::CopySnapshot => run.copy_snapshot().await,
+            Self::SwitchDisks => run.switch_disks(),
+            Self::RemoveReplaced => run.remove_replaced().await,
+            Self::RemoveSnapshots { all } => run.remove_snapshots(*all).await,
         }
     }
 
@@ -225,7 +341,26 @@ impl Step {
             Self::Publish => run.withdraw().await,
             Self::AttachConsole => run.detach_console().await,
             Self::AskGuest(_) => run.withdraw_request().await,
-            Self::PrepareKernel
+            Self::MakeVolume => run.remove_volume().await,
+            Self::PrepareDevice => run.release_device().await,
+            Self::PublishDevice => run.withdraw_device().await,
+            Self::ListDevice => run.unlist_device(),
+            Self::CloseDevice { .. } => run.reopen_device().await,
+            Self::CopyDisks => run.remove_snapshots(false).await,
+            Self::CopySnapshot => run.remove_restored().await,
+            Self::SettleDisks
+            | Self::KeepSnapshot
+            | Self::SwitchDisks
+            | Self::RemoveReplaced
+            | Self::RemoveSnapshots { .. }
+            | Self::ConnectNic
+            | Self::AwaitDevice
+            | Self::WithdrawDevice
+            | Self::ReleaseDevice
+            | Self::UnlistDevice
+            | Self::RemoveVolume
+            | Self::KeepVolume
+            | Self::PrepareKernel
             | Self::PopulateMemory
             | Self::LoadKernel
             | Self::Unpause
@@ -241,5 +376,13 @@ impl Step {
             | Self::RemoveVolumes
             | Self::Forget => Ok(()),
         }
+    }
+}
+
+/// `disk xvdb of web`.
+fn changing(record: &GuestRecord) -> String {
+    match &record.change {
+        Some(change) => format!("{} of {}", change.device.title(), record.name),
+        None => format!("a device of {}", record.name),
     }
 }

@@ -6,8 +6,11 @@
 
 use std::time::Duration;
 
+use xlfs_xen::hypercall::DomainId;
+
 use super::Run;
 use crate::domain::devices::NicRecord;
+use crate::host::StoreOp;
 use crate::network::nodes::{self, VifSpec};
 use crate::network::{Attachment, Identity, LinkName};
 use crate::problem::Problem;
@@ -18,17 +21,26 @@ const APPEARS: Duration = Duration::from_secs(30);
 impl Run {
     pub(super) async fn guard_nics(&mut self) -> Result<(), Problem> {
         let domid = self.domid()?;
-        self.vifs.clear();
+        let mut vifs = Vec::new();
         for nic in &self.record.nics {
-            let network = self.net.networks.get(&nic.network)?;
-            let mtu = self.net.links.bridge_mtu(&network.bridge).await?;
-            let link = LinkName::vif(domid, nic.index);
-            if nic.anti_spoofing {
-                self.net.filters.guard(&link, &identity(nic)).await?;
-            }
-            self.vifs.push(VifSpec { index: nic.index, mac: nic.mac, mtu, rate: nic.rate });
+            vifs.push(self.guard_nic(domid, nic).await?);
         }
+        self.vifs = vifs;
         Ok(())
+    }
+
+    /// One of them; what netback is to be told of it.
+    pub(super) async fn guard_nic(
+        &self,
+        domid: DomainId,
+        nic: &NicRecord,
+    ) -> Result<VifSpec, Problem> {
+        let network = self.net.networks.get(&nic.network)?;
+        let mtu = self.net.links.bridge_mtu(&network.bridge).await?;
+        if nic.anti_spoofing {
+            self.net.filters.guard(&LinkName::vif(domid, nic.index), &identity(nic)).await?;
+        }
+        Ok(VifSpec { index: nic.index, mac: nic.mac, mtu, rate: nic.rate })
     }
 
     pub(super) async fn connect_nics(&mut self) -> Result<(), Problem> {
@@ -36,22 +48,43 @@ impl Run {
         let store = self.host()?.store.clone();
         let mut ops = Vec::new();
         for nic in &self.record.nics {
-            let network = self.net.networks.get(&nic.network)?;
-            let link = LinkName::vif(domid, nic.index);
-            self.net.links.wait_for(&link, APPEARS, &self.cancel).await?;
-            let attachment = Attachment {
-                bridge: network.bridge.clone(),
-                guest: self.record.uuid,
-                isolated: network.isolated,
-            };
-            self.net.links.attach(&link, &attachment).await?;
-            ops.push(nodes::connected(domid, nic.index));
+            ops.push(self.connect_one(domid, nic).await?);
         }
         store.apply(ops).await.map_err(|error| {
             Problem::unavailable("XENSTORE_FAILED", "the guest cannot be told of its network")
                 .cause(&error)
                 .hint("See whether xenstored runs, and its log. Then try again.")
         })
+    }
+
+    /// Puts a vif on its bridge; the change that tells of it.
+    pub(super) async fn connect_one(
+        &self,
+        domid: DomainId,
+        nic: &NicRecord,
+    ) -> Result<StoreOp, Problem> {
+        let network = self.net.networks.get(&nic.network)?;
+        let link = LinkName::vif(domid, nic.index);
+        self.net.links.wait_for(&link, APPEARS, &self.cancel).await?;
+        let attachment = Attachment {
+            bridge: network.bridge.clone(),
+            guest: self.record.uuid,
+            isolated: network.isolated,
+        };
+        self.net.links.attach(&link, &attachment).await?;
+        Ok(nodes::connected(domid, nic.index))
+    }
+
+    /// Lifts the firewall's hold on an interface that is gone.
+    pub(super) async fn release_nic(
+        &self,
+        domid: DomainId,
+        nic: &NicRecord,
+    ) -> Result<(), Problem> {
+        match nic.anti_spoofing {
+            true => self.net.filters.release(&LinkName::vif(domid, nic.index)).await.map(drop),
+            false => Ok(()),
+        }
     }
 
     /// The vifs go with their nodes. The domain is to end whatever xenstored and
@@ -63,9 +96,9 @@ impl Run {
         if let Err(error) = host.store.apply(vec![nodes::withdraw_all(domid)]).await {
             self.task.log(format!("the interfaces' nodes stay: {error}"));
         }
-        for nic in self.record.nics.iter().filter(|nic| nic.anti_spoofing) {
-            let link = LinkName::vif(domid, nic.index);
-            if let Err(problem) = self.net.filters.release(&link).await {
+        for nic in &self.record.nics {
+            if let Err(problem) = self.release_nic(domid, nic).await {
+                let link = LinkName::vif(domid, nic.index);
                 self.task.log(format!("the firewall's rules for {link} stay: {problem}"));
             }
         }

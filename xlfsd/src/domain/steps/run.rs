@@ -10,7 +10,7 @@ use xlfs_xen::hypercall::{DomainId, DomainInfo, HypercallError};
 use crate::domain::guest::Guest;
 use crate::domain::nodes::vbd::Vbd;
 use crate::domain::record::{GuestRecord, Records};
-use crate::host::{Disks, Host, PreparedKernel, Reservation};
+use crate::host::{BlockNumber, Disks, Host, PreparedKernel, Reservation};
 use crate::network::Net;
 use crate::network::nodes::VifSpec;
 use crate::problem::Problem;
@@ -35,6 +35,8 @@ pub(in crate::domain) struct Run {
     pub(super) built: Option<Built>,
     /// The disks, once they are block devices.
     pub(super) vbds: Vec<Vbd>,
+    /// What a paused guest's disks had done when they had come to rest.
+    pub(super) settled: Vec<(BlockNumber, u64)>,
     /// The interfaces, once their firewall stands.
     pub(super) vifs: Vec<VifSpec>,
 }
@@ -66,6 +68,7 @@ impl Run {
             p2m: None,
             built: None,
             vbds: Vec::new(),
+            settled: Vec::new(),
             vifs: Vec::new(),
         }
     }

@@ -19,7 +19,7 @@ fn reopen(state: &TempDir) -> ImageStore {
     let limits = ImageLimits {
         kernel: ByteSize(1000),
         ramdisk: ByteSize(2000),
-        disk: ByteSize(1 << 20),
+        disk: ByteSize(1 << 30),
         imports: 2,
     };
     ImageStore::open_dir(state.path(), limits, events).unwrap()
@@ -45,7 +45,7 @@ async fn import(
 
 fn files(state: &TempDir) -> usize {
     let dir = state.path().join("images");
-    let count = |dir: &std::path::Path| fs::read_dir(dir).unwrap().count();
+    let count = |dir: &Path| fs::read_dir(dir).unwrap().count();
     count(&dir) - 1 + count(&dir.join("index"))
 }
 
@@ -242,4 +242,49 @@ async fn a_disk_is_stored_without_its_zeros() {
     let mut read = Vec::new();
     std::io::Read::read_to_end(&mut file, &mut read).unwrap();
     assert!(read == content);
+}
+
+/// A root file system as an archive is a disk in the store, by the archive's digest.
+#[tokio::test]
+async fn an_archive_becomes_a_disk() {
+    let (state, store) = store();
+    let root = tempfile::tempdir().unwrap();
+    fs::write(root.path().join("hello"), "from a root").unwrap();
+    let tar = std::process::Command::new("/usr/bin/tar")
+        .args(["-cf", "-", "-C", root.path().to_str().unwrap(), "."])
+        .output()
+        .unwrap();
+    assert!(tar.status.success());
+    let archive = tar.stdout;
+    let first = import(&store, header(ImageKind::Disk, "root"), &archive).await.unwrap();
+    assert_eq!(first.record.digest, Digest::new(Sha256::digest(&archive).into()));
+    assert_eq!(first.record.size % 4096, 0);
+    assert_eq!(first.record.summary, "ext4, made of a tar: 3 files");
+    assert_eq!(files(&state), 2, "the archive itself is not kept");
+    let place = store.content_path(&first.record.digest);
+    assert_eq!(fs::metadata(&place).unwrap().len(), first.record.size);
+    let cat = std::process::Command::new("/usr/sbin/debugfs")
+        .args(["-R", "cat /hello", place.to_str().unwrap()])
+        .output()
+        .unwrap();
+    assert_eq!(cat.stdout, b"from a root");
+    let again = import(&store, header(ImageKind::Disk, "root"), &archive).await.unwrap();
+    assert_eq!(again, Imported { changed: false, ..first });
+
+    // One that is cut, and one whose importer does not wait for the end.
+    let cut = import(&store, header(ImageKind::Disk, "cut"), &archive[..1100]).await.unwrap_err();
+    assert_eq!(cut.reason, "BAD_ARCHIVE");
+    let mut gone = store.import(header(ImageKind::Disk, "gone")).await.unwrap();
+    gone.write([archive, vec![0; 512]].concat()).await.unwrap();
+    let gone = tokio::spawn(gone.finish());
+    tokio::task::yield_now().await;
+    gone.abort();
+    let _ = gone.await;
+    let nothing_more = async {
+        while files(&state) != 2 {
+            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        }
+    };
+    let _ = tokio::time::timeout(std::time::Duration::from_secs(30), nothing_more).await;
+    assert_eq!(files(&state), 2);
 }

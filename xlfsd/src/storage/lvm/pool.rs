@@ -2,8 +2,9 @@
 
 use std::fs::File;
 
+use nix::errno::Errno;
 use uuid::Uuid;
-use xlfs_xen::block::BlockNode;
+use xlfs_xen::block::{self, BlockNode};
 
 use super::report::Lv;
 use super::{LvmPool, UNFINISHED_PREFIX, flush, tag_zero_from, volume_name, zero_from};
@@ -11,7 +12,9 @@ use crate::durable::FileError;
 use crate::problem::Problem;
 use crate::storage::PoolKind;
 use crate::storage::copy::{self, Before, CopyError};
-use crate::storage::pool::{self, Pool, PoolSpace, PoolVolume, VolumeDevice, Watch};
+use crate::storage::pool::{
+    self, Copies, Pool, PoolAbout, PoolSpace, PoolVolume, VolumeDevice, Watch,
+};
 
 impl Pool for LvmPool {
     fn name(&self) -> &str {
@@ -20,6 +23,14 @@ impl Pool for LvmPool {
 
     fn kind(&self) -> PoolKind {
         PoolKind::Lvm
+    }
+
+    fn about(&self) -> PoolAbout {
+        let (path, copies) = match &self.thin_pool {
+            Some(thin) => (format!("{}/{thin}", self.group), Copies::ThinSnapshot),
+            None => (self.group.clone(), Copies::Full),
+        };
+        PoolAbout { path, thin: self.thin_pool.is_some(), copies }
     }
 
     fn create(
@@ -43,8 +54,11 @@ impl Pool for LvmPool {
     }
 
     fn duplicate(&self, from: Uuid, to: Uuid, watch: Watch<'_>) -> Result<u64, Problem> {
-        let origin = self.ready(from)?;
-        if self.find(to)?.is_some() {
+        // One question for both: each is a program that is run.
+        let lvs = self.lvs()?;
+        let find = |id| lvs.iter().find(|lv| self.volume_of(lv) == Some(id)).cloned();
+        let origin = self.made_ready(from, find(from))?;
+        if find(to).is_some() {
             return Err(self.trouble().exists(to));
         }
         if origin.is_thin() {
@@ -53,6 +67,14 @@ impl Pool for LvmPool {
             return Ok(origin.lv_size);
         }
         let source = self.open_node(&origin.lv_name, false)?;
+        // A back end writes past Dom0's page cache, which may be older.
+        match block::drop_cache(&source) {
+            Ok(()) | Err(Errno::ENOTTY) => {}
+            Err(errno) => {
+                let error = CopyError::Read { at: 0, source: errno.into() };
+                return Err(self.trouble().copy("read a logical volume", &error));
+            }
+        }
         self.create(to, origin.lv_size, Some(&source), watch)
     }
 
@@ -139,7 +161,12 @@ impl Pool for LvmPool {
 impl LvmPool {
     /// A volume whose device is there and holds nothing of others.
     fn ready(&self, id: Uuid) -> Result<Lv, Problem> {
-        let lv = self.volume(id)?;
+        self.made_ready(id, self.find(id)?)
+    }
+
+    /// The same of what was found.
+    fn made_ready(&self, id: Uuid, found: Option<Lv>) -> Result<Lv, Problem> {
+        let lv = found.ok_or_else(|| self.trouble().no_such(id))?;
         if zero_from(&lv).is_some() {
             let message = format!("the volume {id} grew, and is not cleared yet");
             return Err(Problem::failed_precondition("VOLUME_NOT_CLEARED", message)

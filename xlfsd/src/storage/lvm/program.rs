@@ -3,6 +3,10 @@
 //!
 //! It is found once, when a pool is opened, in the places where distributions
 //! put it, and must be root's. No shell, no environment, and a deadline.
+//!
+//! Its own configuration holds, but for two things. Guests' disks are none of
+//! its business (see [`NOT_OURS`]). And where no udev runs, it makes the device
+//! nodes by itself: asked nothing, lvm leaves that to udev, running or not.
 
 use std::fmt;
 use std::fs;
@@ -11,6 +15,16 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
+
+/// Devices that hold what a guest wrote: image files, which are loop devices
+/// while a guest runs, and our logical volumes. Read by LVM in Dom0, a guest's
+/// disk could claim to be a part of any volume group: with the name of ours, on
+/// any disk, every command about the group fails.
+const NOT_OURS: [&str; 2] = ["r|^/dev/loop|", "r|^/dev/mapper/.*-xlfs--|"];
+/// There while udev runs.
+const UDEV: &str = "/run/udev/control";
+/// Asks what the host's lvm.conf says.
+const ASK_FILTER: [&str; 4] = ["lvmconfig", "--typeconfig", "current", "devices/global_filter"];
 
 const PLACES: [&str; 3] = ["/usr/sbin/lvm", "/sbin/lvm", "/usr/bin/lvm"];
 /// Of one command. Other commands on the same group may make it wait.
@@ -58,24 +72,50 @@ pub(super) trait Lvm: Send + Sync + fmt::Debug {
 pub(super) struct Program {
     path: PathBuf,
     deadline: Duration,
+    /// Settings for each command, in the words of lvm.conf(5).
+    settings: Option<String>,
 }
 
 impl Program {
+    /// The host's program, told to stay away from guests' disks.
     pub(super) fn find() -> Result<Self, LvmError> {
-        Self::find_in(&PLACES)
+        let mut found = Self::find_in(&PLACES)?;
+        let asked = found.run(&ASK_FILTER.map(str::to_owned));
+        // It fails where nothing is set. What else may be wrong shows at the
+        // first command that matters.
+        let own = asked.as_deref().ok().and_then(filter_of).unwrap_or_default();
+        found.settings = Some(without_guests(own));
+        Ok(found)
     }
 
     fn find_in(places: &[&str]) -> Result<Self, LvmError> {
         let mut wrong = io::Error::from(io::ErrorKind::NotFound);
         for place in places {
             match checked(Path::new(place)) {
-                Ok(path) => return Ok(Self { path, deadline: DEADLINE }),
+                Ok(path) => return Ok(Self { path, deadline: DEADLINE, settings: None }),
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 Err(error) => wrong = error,
             }
         }
         Err(LvmError::Missing { source: wrong })
     }
+}
+
+/// The patterns in the answer to [`ASK_FILTER`], between its brackets.
+fn filter_of(answer: &str) -> Option<&str> {
+    let list = answer.trim().strip_prefix("global_filter=")?;
+    // One pattern may stand without them.
+    let list = list.strip_prefix('[').and_then(|list| list.strip_suffix(']')).unwrap_or(list);
+    Some(list.trim())
+}
+
+/// The setting that puts guests' disks before the host's own patterns: the first
+/// that fits a device's name decides.
+fn without_guests(own: &str) -> String {
+    let ours = NOT_OURS.map(|pattern| format!("\"{pattern}\""));
+    let all: Vec<_> = ours.iter().map(String::as_str).chain([own]).collect();
+    let all: Vec<_> = all.into_iter().filter(|one| !one.is_empty()).collect();
+    format!("devices/global_filter=[{}]", all.join(","))
 }
 
 /// The program itself: it and its folder belong to root, who alone may write them.
@@ -98,10 +138,18 @@ impl Lvm for Program {
     fn run(&self, arguments: &[String]) -> Result<String, LvmError> {
         let command = shown(arguments);
         let failed = |source| LvmError::Run { command: command.clone(), source };
-        let mut child = Command::new(&self.path)
-            .args(arguments)
-            .env_clear()
-            .env("LC_ALL", "C")
+        let (name, rest) = arguments.split_at(arguments.len().min(1));
+        let mut lvm = Command::new(&self.path);
+        lvm.args(name);
+        if let Some(settings) = &self.settings {
+            lvm.args(["--config", settings]);
+        }
+        lvm.args(rest).env_clear().env("LC_ALL", "C");
+        if !Path::new(UDEV).exists() {
+            // libdevmapper's word for it; without it no node appears.
+            lvm.env("DM_DISABLE_UDEV", "1");
+        }
+        let mut child = lvm
             // The daemon's descriptors close on exec; it would warn of others'.
             .env("LVM_SUPPRESS_FD_WARNINGS", "1")
             .current_dir("/")
@@ -183,7 +231,7 @@ mod tests {
     use super::*;
 
     fn program(path: &str, deadline: Duration) -> Program {
-        Program { path: path.into(), deadline }
+        Program { path: path.into(), deadline, settings: None }
     }
 
     fn script(text: &str, deadline: Duration) -> Result<String, LvmError> {
@@ -204,6 +252,29 @@ mod tests {
             script("echo \"$HOME$CARGO$LC_ALL\"; echo ok >&2; seq 100000", DEADLINE).unwrap();
         assert!(text.starts_with("C\n1\n"), "{}", &text[..80]);
         assert!(text.ends_with("\n100000\n"));
+    }
+
+    #[test]
+    fn guests_disks_come_first_in_the_filter_and_the_hosts_own_follows() {
+        // As lvm 2.03.16 answers.
+        let own = filter_of("global_filter=[\"r|/dev/sd.*|\",\"a|x\\\"y|\"]\n").unwrap();
+        assert_eq!(
+            without_guests(own),
+            "devices/global_filter=[\"r|^/dev/loop|\",\"r|^/dev/mapper/.*-xlfs--|\",\
+             \"r|/dev/sd.*|\",\"a|x\\\"y|\"]"
+        );
+        assert_eq!(filter_of("global_filter=\"r|x|\""), Some("\"r|x|\""));
+        assert_eq!(filter_of("global_filter=[]"), Some(""));
+        assert_eq!(filter_of("nonsense"), None);
+        assert!(without_guests("").ends_with("-xlfs--|\"]"));
+    }
+
+    #[test]
+    fn settings_follow_the_commands_name() {
+        let mut echo = program("/bin/echo", DEADLINE);
+        echo.settings = Some("a=1".to_owned());
+        let words = ["lvs", "--", "vg0"].map(str::to_owned);
+        assert_eq!(echo.run(&words).unwrap(), "lvs --config a=1 -- vg0\n");
     }
 
     #[test]

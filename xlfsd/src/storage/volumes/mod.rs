@@ -12,22 +12,32 @@
 mod open;
 #[cfg(test)]
 mod tests;
+mod users;
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
+use std::sync::{Arc, OnceLock};
 use std::time::SystemTime;
 
 use parking_lot::Mutex;
 use uuid::Uuid;
+use xlfs_xen::block;
 use xlfs_xen::loopdev::Access;
 
 use super::claims::{Claim, Claims, Holder};
-use super::record::{VolumeOrigin, VolumeRecord, VolumeRecords, VolumeWork, check_name};
+use super::record::{
+    SNAPSHOT_MARK, VolumeOrigin, VolumeRecord, VolumeRecords, VolumeWork, check_name,
+};
 use super::{Pools, VolumeDevice, Watch};
+pub use users::{VolumeUse, VolumeUsers};
+
 use crate::durable::FileError;
 use crate::image::Digest;
 use crate::problem::{Problem, ProblemKind};
 use crate::suggest::did_you_mean;
+
+/// Most characters of a name that a user chooses.
+const MAX_CHOSEN: usize = 120;
 
 /// A volume to be made.
 #[derive(Debug, Clone)]
@@ -48,6 +58,7 @@ pub struct Volumes {
     records: VolumeRecords,
     pools: Pools,
     state: Mutex<State>,
+    users: OnceLock<Arc<dyn VolumeUsers>>,
 }
 
 #[derive(Debug, Default)]
@@ -84,6 +95,20 @@ impl Volumes {
             Ok(uuid) => state.get(uuid).cloned(),
             Err(_) => Err(state.no_such(reference)),
         }
+    }
+
+    /// Whether a volume can be made under this name, which a user chose.
+    pub fn check_new(&self, name: &str) -> Result<(), Problem> {
+        // The rest is for the names of what is made of it.
+        if name.contains(SNAPSHOT_MARK) || name.len() > MAX_CHOSEN {
+            return Err(Problem::invalid_field(
+                "BAD_NAME",
+                "name",
+                "must have at most 120 of a-z, 0-9 and inner '-' and '.'",
+            )
+            .hint("Examples: web-root, db-1.swap"));
+        }
+        self.state.lock().check_new_name(name)
     }
 
     /// Makes a volume, with the content of an image where one is given.
@@ -127,12 +152,18 @@ impl Volumes {
             if source.pool == record.pool {
                 return pool.duplicate(from, record.uuid, watch);
             }
-            let path = match self.pools.get(&source.pool)?.device(from)? {
-                VolumeDevice::File(path) => path,
-                VolumeDevice::Block(node) => node.path,
+            let (path, is_block) = match self.pools.get(&source.pool)?.device(from)? {
+                VolumeDevice::File(path) => (path, false),
+                VolumeDevice::Block(node) => (node.path, true),
             };
             let file = File::open(&path).map_err(FileError::at("open", &path));
             let file = file.map_err(|error| unreadable(&source, &error))?;
+            if is_block {
+                // A back end writes past Dom0's page cache, which may be older.
+                block::drop_cache(&file)
+                    .map_err(|errno| FileError::at("read anew", &path)(errno.into()))
+                    .map_err(|error| unreadable(&source, &error))?;
+            }
             pool.create(record.uuid, record.size, Some(&file), watch)
         })
     }
@@ -155,7 +186,23 @@ impl Volumes {
         if !self.state.lock().volumes.contains_key(&uuid) {
             return Ok(false);
         }
-        let mut record = self.begin_work(uuid, VolumeWork::Remove)?;
+        let record = self.begin_work(uuid, VolumeWork::Remove)?;
+        self.take_away(record)
+    }
+
+    /// Removes a volume that no guest has, running or not. VOLUME_IN_USE names
+    /// who has it.
+    pub fn remove_unused(&self, uuid: Uuid) -> Result<(), Problem> {
+        let record = {
+            let mut state = self.state.lock();
+            self.check_unused(&state.get(uuid)?.clone())?;
+            self.begin_work_locked(&mut state, uuid, VolumeWork::Remove)?
+        };
+        self.take_away(record).map(drop)
+    }
+
+    fn take_away(&self, mut record: VolumeRecord) -> Result<bool, Problem> {
+        let uuid = record.uuid;
         let removed = self.pools.get(&record.pool).and_then(|pool| pool.remove(uuid));
         match removed {
             Ok(_) => self.forget(&record).map(|()| true),
@@ -269,14 +316,22 @@ impl Volumes {
     }
 
     fn begin_work(&self, uuid: Uuid, work: VolumeWork) -> Result<VolumeRecord, Problem> {
-        let mut state = self.state.lock();
+        self.begin_work_locked(&mut self.state.lock(), uuid, work)
+    }
+
+    fn begin_work_locked(
+        &self,
+        state: &mut State,
+        uuid: Uuid,
+        work: VolumeWork,
+    ) -> Result<VolumeRecord, Problem> {
         let mut record = state.ready(uuid)?.clone();
         state.claims.check_free(&record)?;
         if state.copied.contains_key(&uuid) {
             return Err(busy(&record, "is being copied"));
         }
         record.work = Some(work);
-        self.put_locked(&mut state, record.clone())?;
+        self.put_locked(state, record.clone())?;
         Ok(record)
     }
 

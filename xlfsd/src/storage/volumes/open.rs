@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 use std::path::Path;
+use std::sync::OnceLock;
 
 use parking_lot::Mutex;
 use uuid::Uuid;
@@ -24,7 +25,7 @@ impl Volumes {
         let (records, found) = VolumeRecords::open(dir, &quarantine, events)?;
         let volumes = found.into_iter().map(|record| (record.uuid, record)).collect();
         let state = Mutex::new(State { volumes, ..State::default() });
-        let volumes = Self { records, pools, state };
+        let volumes = Self { records, pools, state, users: OnceLock::new() };
         for (name, pool) in volumes.pools.iter() {
             // Why it cannot be used was told when it was opened. What its
             // volumes were in the middle of waits for the next start.

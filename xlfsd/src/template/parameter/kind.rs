@@ -71,15 +71,23 @@ impl ParameterType {
         matches!(self, Self::Text | Self::SshKeyList)
     }
 
-    /// The API has a name for the first five only; a value of any other is given
-    /// as a string.
     pub(super) fn message(self) -> pb::ParameterType {
         match self {
+            Self::String => pb::ParameterType::String,
+            Self::Text => pb::ParameterType::Text,
             Self::Integer => pb::ParameterType::Integer,
             Self::Boolean => pb::ParameterType::Boolean,
-            Self::Hostname => pb::ParameterType::Hostname,
             Self::Choice => pb::ParameterType::Choice,
-            _ => pb::ParameterType::String,
+            Self::Hostname => pb::ParameterType::Hostname,
+            Self::DomainName => pb::ParameterType::DomainName,
+            Self::Email => pb::ParameterType::Email,
+            Self::AddressList => pb::ParameterType::AddressList,
+            Self::IpList => pb::ParameterType::IpList,
+            Self::SshKeyList => pb::ParameterType::SshKeyList,
+            Self::PasswordHash => pb::ParameterType::PasswordHash,
+            Self::Secret => pb::ParameterType::Secret,
+            Self::Timezone => pb::ParameterType::Timezone,
+            Self::Locale => pb::ParameterType::Locale,
         }
     }
 }

@@ -3,7 +3,9 @@
 //! Where the kernel has no device-mapper, LVM still keeps its books: then it
 //! gets every command of the pool, told to leave the kernel alone, and files
 //! stand in for the devices. That proves the words of the commands and of the
-//! reports, but neither thin pools nor devices.
+//! reports, but neither thin pools nor devices. `tests/conformance` runs this
+//! test in the lab's Dom0, whose kernel has one, and says so by the variable
+//! [`DEVICE_MAPPER`].
 
 use std::path::Path;
 use std::sync::Mutex;
@@ -12,6 +14,9 @@ use xlfs_xen::loopdev::{self, Access, LoopDevice};
 
 use super::super::program::{Lvm, LvmError, Program};
 use super::*;
+
+/// Set where there must be a device-mapper.
+const DEVICE_MAPPER: &str = "XLFS_DEVICE_MAPPER";
 
 /// A volume group on a loop device, gone with the test.
 #[derive(Debug)]
@@ -34,6 +39,7 @@ impl Group {
         let name = format!("xlfs-test-{}", std::process::id());
         fs::create_dir(dir.path().join(&name)).unwrap();
         let has_mapper = Path::new("/sys/class/misc/device-mapper").exists();
+        assert!(has_mapper || std::env::var_os(DEVICE_MAPPER).is_none(), "no device-mapper");
         let sizes = Mutex::default();
         let group = Self { name, lvm, disk, dir, has_mapper, sizes };
         let node = group.disk.node.path.to_str().unwrap();

@@ -1,17 +1,24 @@
 //! xlfs beside xl: the same lab, the same guest, in one run.
 //!
+//! Beside them, volumes made of images (`volumes`), with cp for the other side.
+//!
 //! Wall times are those of the commands as their user waits for them, taken
 //! inside Dom0. A guest is a 512 MiB PV domain without devices that is built
-//! and left paused. Each figure is the median of several; the two programs
+//! and left paused; in `devices`, one with a disk and an interface that runs. Each figure is the median of several; the two programs
 //! take turns, so that a noisy host is noisy to both.
+
+mod devices;
+mod volumes;
 
 use std::fmt::Write;
 use std::path::Path;
 use std::time::Duration;
 
 use crate::dom0::{Dom0, Dom0Error, Output};
+use crate::initramfs::dom0::Programs;
 use crate::lab::{Config, GuestFiles, LabError, boot};
 use crate::product;
+use crate::qemu::Disk;
 
 /// Runs of each figure.
 const ROUNDS: usize = 5;
@@ -34,6 +41,18 @@ pub enum BenchError {
     /// A command in Dom0 failed.
     #[error("trouble in Dom0")]
     Dom0(#[from] Dom0Error),
+    /// Something on this machine.
+    #[error("cannot {doing}")]
+    Here {
+        /// What was being done.
+        doing: &'static str,
+        /// The system's reason.
+        #[source]
+        source: std::io::Error,
+    },
+    /// A file system for Dom0.
+    #[error("no disk for Dom0")]
+    Ext4(#[from] crate::ext4::Ext4Error),
     /// Something was not where it was expected.
     #[error("cannot find {what} in: {text}")]
     Missing {
@@ -71,7 +90,11 @@ impl Times {
 /// [`BenchError`]; a command that fails ends the run.
 pub fn run() -> Result<String, BenchError> {
     let mut config = Config::named("bench").product()?;
-    config.with_xl = true;
+    config.programs = Programs { xl: true, nft: false, lvm: true };
+    let folder = tempfile::tempdir()
+        .map_err(|source| BenchError::Here { doing: "make a folder for Dom0's disks", source })?;
+    let disk = |path| Disk { path, read_only: false };
+    config.machine.disks = volumes::disks(folder.path())?.map(disk).into();
     config.machine.memory = 6144;
     config.machine.dom0_memory = 1536;
     let manifest =
@@ -91,13 +114,19 @@ pub fn run() -> Result<String, BenchError> {
     dom0.write(RANDOMISE, "0")?;
     create(&dom0, "ELF, fixed addresses", "vmlinux", &mut table)?;
     dom0.write(RANDOMISE, "2")?;
+    devices::create(&dom0, &mut table)?;
     list(&dom0, &mut table)?;
     costs(&dom0, &mut table)?;
+    volumes::copies(&dom0, &mut table)?;
     Ok(table)
 }
 
 fn prepare(dom0: &Dom0) -> Result<(), BenchError> {
     dom0.sh("xenconsoled; xen-init-dom0 >/dev/null 2>&1; true")?;
+    // xl's scripts look at their standard input by its name.
+    dom0.sh("ln -sf /proc/self/fd /dev/fd; ln -sf fd/0 /dev/stdin")?;
+    dom0.sh(volumes::PREPARE)?;
+    dom0.write("/etc/xlfs/xlfsd.toml", volumes::CONFIG)?;
     dom0.spawn(["xlfsd", "--templates", product::TEMPLATES])?;
     dom0.wait_until("xlfsd", Duration::from_secs(60), || {
         Ok(dom0.run(["xlfsctl", "list"])?.success().then_some(()))
@@ -246,6 +275,11 @@ fn row(table: &mut String, what: &str, own: &mut Times, peer: &mut Times) {
         own.range(),
         peer.range()
     );
+}
+
+/// What has no other side.
+fn single(table: &mut String, what: &str, own: &mut Times) {
+    let _ = writeln!(table, "| {what} | {:.2} ({}) | - | |", own.median(), own.range());
 }
 
 /// A number in JSON, by its key.
