@@ -1,0 +1,10 @@
+prefix := /usr
+bindir := /usr/bin
+sbindir := /usr/sbin
+libdir := /usr/lib
+includedir := /usr/include
+XEN_RUN_DIR := /run/xen
+XEN_LOG_DIR := /var/log/xen
+XEN_LIB_DIR := /var/lib/xen
+XEN_RUN_STORED := /run/xenstored
+XEN_LOCK_DIR := /run/lock

@@ -1,0 +1,5 @@
+PYTHON := python3
+AWK := awk
+FLEX := flex
+BISON := bison
+FILE_OFFSET_BITS := 64
