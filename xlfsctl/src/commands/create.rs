@@ -42,8 +42,8 @@ pub(crate) struct Create {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     vcpus: Option<u32>,
     /// A disk, such as xvdb,size=10G,pool=fast or xvda,image=root,keep,ro, or a
-    /// volume that is there: xvdc,volume=data; once for each. One with the name of
-    /// a template's disk changes that one.
+    /// volume that is there: xvdc,volume=data; once for each. One with the device name
+    /// of a template's disk, such as xvda, changes that one.
     #[arg(long = "disk", value_name = "DISK", value_parser = disk)]
     disks: Vec<DiskRequest>,
     /// When it powers itself off: destroy, restart or preserve.
