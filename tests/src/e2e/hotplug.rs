@@ -112,7 +112,7 @@ fn bad_hotplug(host: &Host) -> Outcome {
     disks::image(host)?;
     host.create(
         "web",
-        "--template disks --disk xvda,image=data,size=24M --nic mac=00:16:3e:00:00:01",
+        "--template disks --memory 192 --disk xvda,image=data,size=24M --nic mac=00:16:3e:00:00:01",
     )?;
     host.ready("web")?;
     for (line, exit_code, said) in [
