@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::disks;
 use super::host::{Host, PATIENCE};
+use super::network::answers_dom0;
 use super::{Outcome, Scenario, check};
 
 /// For `lab e2e`.
@@ -64,10 +65,10 @@ fn hotplug(host: &Host) -> Outcome {
     let up = "ip link set eth0 down && ip addr flush dev eth0 && ip addr add 10.9.0.32/24 dev eth1 \
               && ip link set eth1 up && echo over-$((5+5))";
     host.in_guest("web", up, "over-10")?;
-    host.dom0().sh("ping -c 1 -W 30 10.9.0.32")?;
+    answers_dom0(host, "10.9.0.32")?;
     host.act("nic detach web eth0")?;
     vanishes(host, "/sys/class/net/eth0")?;
-    host.dom0().sh("ping -c 1 -W 30 10.9.0.32")?;
+    answers_dom0(host, "10.9.0.32")?;
     writes_on(host)?;
 
     // The guest keeps them, and loses what went, when it is built anew.

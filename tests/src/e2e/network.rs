@@ -27,7 +27,7 @@ fn network(host: &Host) -> Outcome {
     check(mac.starts_with("00:16:3e:"), "a MAC address in 00:16:3e", &mac)?;
     host.in_guest("one", "cat /sys/class/net/eth0/address", &mac)?;
     host.in_guest("one", &answers(TWO), "answers-7")?;
-    host.dom0().sh(&format!("ping -c 1 -W 30 {ONE}"))?;
+    answers_dom0(host, ONE)?;
     // A guest that is rebooted is on the bridge again, with the same address.
     host.act("reboot two")?;
     host.ready("two")?;
@@ -44,6 +44,14 @@ pub(super) fn up(host: &Host, name: &str, address: &str) -> Outcome {
          ip link set eth0 up && echo up-$((2+2))"
     );
     host.in_guest(name, &line, "up-4").map(drop)
+}
+
+/// Dom0 reaches the address. Not always at once: a kernel keeps to the MAC
+/// address that it has learnt for a second at least.
+pub(super) fn answers_dom0(host: &Host, address: &str) -> Outcome {
+    let line = format!("for try in $(seq 20); do ping -c 1 -W 3 {address} && exit 0; done; exit 1");
+    host.dom0().sh(&line)?;
+    Ok(())
 }
 
 /// A line of shell that says `answers-7` when the address does.

@@ -1,7 +1,7 @@
 //! A guest that is held to its addresses, and one that is not, tell the same lies.
 
 use super::host::Host;
-use super::network::{answers, up};
+use super::network::{answers, answers_dom0, up};
 use super::{Outcome, Scenario, check};
 
 /// For `lab e2e`.
@@ -26,7 +26,7 @@ fn spoofing(host: &Host) -> Outcome {
         host.in_guest(name, &answers(DOM0), "answers-7")?;
     }
     host.in_guest("held", &answers(FREE), "answers-7")?;
-    host.dom0().sh(&format!("ping -c 1 -W 30 {HELD}"))?;
+    answers_dom0(host, HELD)?;
     guarded(host)?;
 
     // The same words in both, so that what one is denied is seen to be possible.
@@ -50,7 +50,7 @@ fn spoofing(host: &Host) -> Outcome {
     host.in_guest("free", &from("10.9.0.32", &answers(DOM0)), "answers-7")?;
     host.in_guest("held", &second("10.9.0.31"), "added-5")?;
     host.in_guest("held", &from("10.9.0.31", &silence(DOM0)), "silence-8")?;
-    host.dom0().sh(&format!("ping -c 1 -W 30 {FREE}"))?;
+    answers_dom0(host, FREE)?;
     let before = neighbour(host)?;
     let claim = format!("arping -c 2 -w 5 -U -I eth0 {FREE}; arping -c 2 -w 5 -A -I eth0 {FREE}");
     host.in_guest("held", &format!("{claim}; echo claimed-$((3+3))"), "claimed-6")?;
