@@ -14,6 +14,12 @@ use crate::recipe::lock::DebianPlace;
 /// Why a file did not come.
 #[derive(Debug, thiserror::Error)]
 pub enum DebianError {
+    /// The system's apt is not set up for Debian.
+    #[error(
+        "the system's apt names no mirror of Debian: add one to its sources, or give the files \
+         with --sources or --mirror"
+    )]
+    NoMirror,
     /// A program of apt cannot be started.
     #[error("cannot run {program} (is this a Debian system?)")]
     Start {
@@ -72,8 +78,6 @@ pub struct Debian {
 
 const HELPER: &str = "/usr/lib/apt/apt-helper";
 const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
-/// Debian's own name for the nearest mirror; used when the system's apt names none.
-const MIRROR: &str = "http://mirror.invalid/debian";
 
 impl Debian {
     pub(super) fn new(folder: PathBuf, suite: Option<String>) -> Self {
@@ -131,7 +135,7 @@ impl Debian {
         if *ready {
             return Ok(());
         }
-        let mirror = mirror().unwrap_or_else(|| MIRROR.to_owned());
+        let mirror = mirror().ok_or(DebianError::NoMirror)?;
         let signed = if Path::new(KEYRING).exists() {
             format!("[signed-by={KEYRING}] ")
         } else {
