@@ -35,7 +35,6 @@ pub mod quarantine;
 pub mod seed;
 pub mod size;
 pub mod storage;
-pub mod suggest;
 pub mod task;
 pub mod template;
 pub mod toml_file;

@@ -8,8 +8,7 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use serde::de::DeserializeOwned;
-
-use crate::suggest::did_you_mean;
+use xlfs_mistakes::toml::{self, Mistake};
 
 /// Larger files are a mistake, not a manifest.
 const MAX_BYTES: u64 = 256 << 10;
@@ -50,27 +49,11 @@ pub fn read<T: DeserializeOwned>(path: &Path) -> Result<T, TomlFileError> {
 
 /// As [`read`], from text that is at hand; `path` only names it in errors.
 pub fn parse<T: DeserializeOwned>(path: &Path, text: &str) -> Result<T, TomlFileError> {
-    toml::from_str(text).map_err(|error| {
-        let start = error.span().map_or(0, |span| span.start.min(text.len()));
-        let line = text.as_bytes()[..start].iter().filter(|byte| **byte == b'\n').count() + 1;
-        let message = with_suggestion(error.message());
-        TomlFileError::Syntax { path: path.to_owned(), line, message }
+    toml::parse(text).map_err(|Mistake { line, message, .. }| TomlFileError::Syntax {
+        path: path.to_owned(),
+        line,
+        message,
     })
-}
-
-/// serde words it "unknown field `x`, expected one of `a`, `b`" (and
-/// "unknown variant ..." for values out of a list); a test holds us to that.
-fn with_suggestion(message: &str) -> String {
-    let mut quoted = message.split('`').skip(1).step_by(2);
-    let what = match message {
-        _ if message.starts_with("unknown field") => "unknown key",
-        _ if message.starts_with("unknown variant") => "unknown value",
-        _ => return message.replace('\n', " "),
-    };
-    let wrong = quoted.next().unwrap_or_default();
-    let known: Vec<&str> = quoted.collect();
-    let suggestion = did_you_mean(wrong, known.iter().copied());
-    format!("{what} {wrong:?}{suggestion}; known are {}", known.join(", "))
 }
 
 #[cfg(test)]

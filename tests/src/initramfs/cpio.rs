@@ -1,17 +1,12 @@
 //! A cpio archive in the kernel's initramfs format ("newc"), made without root
 //! and the same for the same contents.
-//!
-//! Format: the kernel's Documentation/driver-api/early-userspace/buffer-format.rst.
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::path::PathBuf;
 
 use thiserror::Error;
-
-const FOLDER: u32 = 0o040_000;
-const FILE: u32 = 0o100_000;
-const LINK: u32 = 0o120_000;
+use xlfs_builder::newc::{self, FILE, FOLDER, Head, LINK, member};
 
 /// Why there is no archive.
 #[derive(Debug, Error)]
@@ -88,11 +83,12 @@ impl Tree {
     /// Writes the archive, trailer included.
     pub fn write(&self, out: &mut impl Write) -> Result<(), CpioError> {
         for (inode, (name, entry)) in (1..).zip(&self.entries) {
-            let size = u32::try_from(entry.data.len())
+            u32::try_from(entry.data.len())
                 .map_err(|_| CpioError::TooLarge { path: name.clone(), size: entry.data.len() })?;
-            member(out, name, entry.mode, inode, size, &entry.data).map_err(CpioError::Write)?;
+            let head = Head { inode, mode: entry.mode, links: 1, ..Head::default() };
+            member(out, name, head, &entry.data).map_err(CpioError::Write)?;
         }
-        member(out, "TRAILER!!!", 0, 0, 0, &[]).map_err(CpioError::Write)
+        newc::trailer(out).map_err(CpioError::Write)
     }
 
     fn add(&mut self, path: &str, mode: u32, data: Vec<u8>) -> &mut Self {
@@ -111,35 +107,6 @@ impl Tree {
 
 fn relative(path: &str) -> String {
     path.split('/').filter(|part| !part.is_empty()).collect::<Vec<_>>().join("/")
-}
-
-fn member(
-    out: &mut impl Write,
-    name: &str,
-    mode: u32,
-    inode: u32,
-    size: u32,
-    data: &[u8],
-) -> io::Result<()> {
-    let name_size = u32::try_from(name.len() + 1).map_err(io::Error::other)?;
-    // ino mode uid gid nlink mtime filesize maj min rmaj rmin namesize check
-    let fields = [inode, mode, 0, 0, 1, 0, size, 0, 0, 0, 0, name_size, 0];
-    let mut header = String::from("070701");
-    for field in fields {
-        header.push_str(&format!("{field:08X}"));
-    }
-    out.write_all(header.as_bytes())?;
-    out.write_all(name.as_bytes())?;
-    // The name ends with one zero; name and data are padded to four bytes.
-    out.write_all(&[0])?;
-    pad(out, header.len() + name.len() + 1)?;
-    out.write_all(data)?;
-    pad(out, data.len())
-}
-
-fn pad(out: &mut impl Write, length: usize) -> io::Result<()> {
-    let missing = length.next_multiple_of(4) - length;
-    out.write_all([0; 3].get(..missing).unwrap_or_default())
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::recipe::check::RecipeError;
 use crate::recipe::{Package, RecipeSet, Reference, Toolchain};
-use crate::suggest::did_you_mean;
+use xlfs_mistakes::suggest::did_you_mean;
 
 /// Why a target cannot be built.
 #[derive(Debug, thiserror::Error)]

@@ -17,8 +17,8 @@ use serde::{Deserialize, Serialize};
 use crate::digest::Digest;
 use crate::durable::FileError;
 use crate::store::{Store, StoreError};
-use crate::suggest::did_you_mean;
 use crate::tree::{Attributes, Node, Tree};
+use xlfs_mistakes::suggest::did_you_mean;
 
 /// Why the machine's packages do not make a toolchain.
 #[derive(Debug, thiserror::Error)]

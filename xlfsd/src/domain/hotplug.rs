@@ -13,11 +13,11 @@ use xlfs_proto::v1::Operation;
 
 use super::devices::{self, Device, DeviceChange, DeviceKey};
 use super::guest::Guest;
-use super::operations::{Accepted, Guests, Turn, busy, dry, take_turn};
+use super::operations::{Accepted, Guests, Turn, busy, dry, take_turn, wrong_state};
 use super::plan::{DeviceKind, Goal, World, plan};
 use super::record::Work;
 use super::request::{DiskRequest, NicRequest};
-use super::state::{Observed, refusal, state, word};
+use super::state::{Observed, refusal, state};
 use crate::host::Host;
 use crate::image::ImageHold;
 use crate::problem::{FieldProblem, Problem};
@@ -226,15 +226,7 @@ impl Guests {
             } else {
                 "detach a device from"
             };
-            return Err(Problem::failed_precondition(
-                "WRONG_STATE",
-                format!("cannot {verb} the guest {name}: {reason}"),
-            )
-            .object(title)
-            .hint(format!(
-                "Its state is {}. What may be done now: xlfsctl show {name}",
-                word(now)
-            )));
+            return Err(wrong_state(verb, name, now, reason));
         }
         let world = World::of(&record, domain.as_ref());
         let paused = domain.is_some_and(|domain| domain.paused);

@@ -218,15 +218,7 @@ impl Guests {
         }
         let waived = ask.even_stopped && matches!(now, DomainState::Stopped | DomainState::Held);
         if let Some(reason) = refusal(ask.operation, now).filter(|_| !waived) {
-            return Err(Problem::failed_precondition(
-                "WRONG_STATE",
-                format!("cannot {} the guest {name}: {reason}", ask.verb),
-            )
-            .object(title)
-            .hint(format!(
-                "Its state is {}. What may be done now: xlfsctl show {name}",
-                word(now)
-            )));
+            return Err(wrong_state(ask.verb, name, now, reason));
         }
         let world = World::of(&record, domain.as_ref());
         let steps = plan(world, ask.goal);
@@ -334,6 +326,14 @@ impl Ask {
 
 pub(super) fn dry(plan: Vec<PlannedStep>, summary: String) -> Accepted {
     Accepted { task: None, plan, summary, generated: BTreeMap::new() }
+}
+
+/// A guest cannot be worked on in the state that it is in, because of `reason`.
+pub(super) fn wrong_state(verb: &str, name: &str, now: DomainState, reason: &str) -> Problem {
+    let message = format!("cannot {verb} the guest {name}: {reason}");
+    Problem::failed_precondition("WRONG_STATE", message)
+        .object(format!("guest {name}"))
+        .hint(format!("Its state is {}. What may be done now: xlfsctl show {name}", word(now)))
 }
 
 pub(super) fn busy(guest: &Guest) -> Problem {

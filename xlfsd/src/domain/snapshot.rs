@@ -18,14 +18,14 @@ use super::devices::{
     DiskRecord, RestoredDisk, SnapshotDisk, SnapshotRecord, VolumeRecipe, check_snapshot_name,
 };
 use super::guest::Guest;
-use super::operations::{Accepted, Guests, Turn, busy, dry, take_turn};
+use super::operations::{Accepted, Guests, Turn, busy, dry, take_turn, wrong_state};
 use super::plan::{Goal, World, plan};
 use super::record::{GuestRecord, Work, now_ms};
-use super::state::{Observed, refusal, state, word};
+use super::state::{Observed, refusal, state};
 use crate::host::Host;
 use crate::problem::Problem;
 use crate::storage::SNAPSHOT_MARK;
-use crate::suggest::did_you_mean;
+use xlfs_mistakes::suggest::did_you_mean;
 
 /// Snapshots of a guest: its record is one file.
 const MOST: usize = 64;
@@ -154,15 +154,7 @@ impl Guests {
         let work = guest.current().map(|current| current.work);
         let now = state(&Observed { domain: domain.as_ref(), work, held: record.held });
         if let Some(reason) = refusal(operation, now) {
-            return Err(Problem::failed_precondition(
-                "WRONG_STATE",
-                format!("cannot {verb} the guest {name}: {reason}"),
-            )
-            .object(title)
-            .hint(format!(
-                "Its state is {}. What may be done now: xlfsctl show {name}",
-                word(now)
-            )));
+            return Err(wrong_state(verb, name, now, reason));
         }
         let untidy = record.snapshots.iter().any(|snapshot| snapshot.unfinished);
         if untidy || !record.restoring.is_empty() || record.change.is_some() {

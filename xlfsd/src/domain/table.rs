@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::guest::Guest;
 use crate::problem::Problem;
-use crate::suggest::did_you_mean;
+use xlfs_mistakes::suggest::did_you_mean;
 
 #[derive(Debug, Default)]
 pub(super) struct Table {

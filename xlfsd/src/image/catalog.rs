@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::Digest;
 use super::record::ImageRecord;
 use crate::problem::Problem;
-use crate::suggest::did_you_mean;
+use xlfs_mistakes::suggest::did_you_mean;
 
 /// Shorter parts of a digest name nothing.
 const MIN_PREFIX: usize = 8;

@@ -9,7 +9,7 @@ use super::config::check;
 use super::{Ensured, Links, NetworkConfig};
 use crate::event::EventBus;
 use crate::problem::Problem;
-use crate::suggest::did_you_mean;
+use xlfs_mistakes::suggest::did_you_mean;
 
 /// Whether guests can be connected to a network now.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::{FolderPool, LvmPool, Pool, PoolConfig, PoolKind, PoolPlace};
 use crate::event::EventBus;
 use crate::problem::{FieldProblem, Problem};
-use crate::suggest::did_you_mean;
+use xlfs_mistakes::suggest::did_you_mean;
 
 /// The pools of this host, in the order of the configuration.
 #[derive(Debug, Clone)]

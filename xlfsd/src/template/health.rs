@@ -13,8 +13,8 @@ use xlfs_proto::v1 as pb;
 
 use super::Parameter;
 use super::guest::{GuestFact, GuestFacts};
-use crate::suggest::did_you_mean;
 use crate::value::DomainName;
+use xlfs_mistakes::suggest::did_you_mean;
 
 /// Bytes of a path, an expected text or a query.
 const MAX_TEXT: usize = 512;

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use super::manifest::{FILE_NAME, is_template_name};
 use super::{Template, TemplateError};
 use crate::problem::{Problem, ProblemKind};
-use crate::suggest::did_you_mean;
+use xlfs_mistakes::suggest::did_you_mean;
 
 /// The templates of this host.
 #[derive(Debug, Clone)]

@@ -15,8 +15,8 @@ use super::network::{Network, NetworkManifest};
 use super::parameter::{Parameter, ParameterManifest};
 use super::resources::{Resources, ResourcesManifest};
 use crate::seed::Step;
-use crate::suggest::did_you_mean;
 use crate::toml_file::{self, TomlFileError};
+use xlfs_mistakes::suggest::did_you_mean;
 
 /// The manifest's name in its folder.
 pub(super) const FILE_NAME: &str = "template.toml";

@@ -8,7 +8,7 @@ use super::guest::{GuestFact, GuestFacts};
 use super::parameter::secret::generate;
 use super::{Parameter, Template};
 use crate::problem::{FieldProblem, Problem};
-use crate::suggest::did_you_mean;
+use xlfs_mistakes::suggest::did_you_mean;
 
 /// Parameters that are in force for one guest.
 #[derive(Clone, PartialEq, Eq)]

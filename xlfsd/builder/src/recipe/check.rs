@@ -12,7 +12,7 @@ use super::reference::{Reference, is_name};
 use super::set::RecipeSet;
 use super::text::TextError;
 use crate::pattern;
-use crate::suggest::did_you_mean;
+use xlfs_mistakes::suggest::did_you_mean;
 
 /// A mistake in a recipe.
 #[derive(Debug, thiserror::Error)]

@@ -6,8 +6,7 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use serde::de::DeserializeOwned;
-
-use crate::suggest::did_you_mean;
+use xlfs_mistakes::toml::{self, Mistake};
 
 /// Larger files are a mistake, not a recipe. A lock file of a big set has some 100 KiB.
 const MAX_BYTES: u64 = 4 << 20;
@@ -59,34 +58,12 @@ pub(crate) fn read_text(path: &Path) -> Result<String, TextError> {
 /// Reads text as a `T`, which must refuse unknown keys (`deny_unknown_fields`);
 /// `path` only names it in errors.
 pub(crate) fn parse<T: DeserializeOwned>(path: &Path, text: &str) -> Result<T, TextError> {
-    toml::from_str(text).map_err(|error| {
-        let start = error.span().map_or(0, |span| span.start);
-        let (line, column) = position(text, start);
-        let message = with_suggestion(error.message());
-        TextError::Syntax { path: path.to_owned(), line, column, message }
+    toml::parse(text).map_err(|Mistake { line, column, message }| TextError::Syntax {
+        path: path.to_owned(),
+        line,
+        column,
+        message,
     })
-}
-
-/// Line and column, from 1, of a byte of the text.
-fn position(text: &str, byte: usize) -> (usize, usize) {
-    let before = text.get(..byte).unwrap_or(text);
-    let line_start = before.rfind('\n').map_or(0, |at| at + 1);
-    let column = before.get(line_start..).unwrap_or_default().chars().count() + 1;
-    (before.matches('\n').count() + 1, column)
-}
-
-/// serde words it "unknown field `x`, expected one of `a`, `b`"; a test holds us to that.
-fn with_suggestion(message: &str) -> String {
-    let mut quoted = message.split('`').skip(1).step_by(2);
-    let what = match message {
-        _ if message.starts_with("unknown field") => "unknown key",
-        _ if message.starts_with("unknown variant") => "unknown value",
-        _ => return message.replace('\n', " "),
-    };
-    let wrong = quoted.next().unwrap_or_default();
-    let known: Vec<&str> = quoted.collect();
-    let suggestion = did_you_mean(wrong, known.iter().copied());
-    format!("{what} {wrong:?}{suggestion}; known are {}", known.join(", "))
 }
 
 #[cfg(test)]

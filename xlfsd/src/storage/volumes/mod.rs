@@ -34,7 +34,7 @@ pub use users::{VolumeUse, VolumeUsers};
 use crate::durable::FileError;
 use crate::image::Digest;
 use crate::problem::{Problem, ProblemKind};
-use crate::suggest::did_you_mean;
+use xlfs_mistakes::suggest::did_you_mean;
 
 /// Most characters of a name that a user chooses.
 const MAX_CHOSEN: usize = 120;

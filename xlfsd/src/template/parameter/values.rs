@@ -3,11 +3,11 @@
 use std::str::FromStr;
 
 use super::{Parameter, ParameterType};
-use crate::suggest::did_you_mean;
 use crate::value::{
     BadValue, DomainName, Email, InterfaceAddress, Locale, PasswordHash, ServerAddress,
     SshPublicKey, TimeZone,
 };
+use xlfs_mistakes::suggest::did_you_mean;
 
 /// Bytes of a value; far more than fits on a command line.
 const MAX_VALUE: usize = 4096;
