@@ -7,7 +7,7 @@ use prost::Message;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let files = [
-        "common", "console", "domain", "event", "health", "host", "image", "network", "task",
+        "common", "console", "domain", "event", "health", "host", "image", "network", "slot", "task",
         "template", "volume",
     ];
     let files = files.map(|name| format!("proto/xlfs/v1/{name}.proto"));

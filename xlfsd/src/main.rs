@@ -2,6 +2,7 @@
 //! until a signal says to stop. Guests run on whatever happens here.
 
 use std::io::IsTerminal;
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,6 +11,7 @@ use clap::Parser;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
+use xlfs_xen::hypercall::Xen;
 use xlfsd::api::{self, Services, Socket};
 use xlfsd::base::Base;
 use xlfsd::config::{Args, Config};
@@ -17,8 +19,10 @@ use xlfsd::domain::{Guests, Setup};
 use xlfsd::host::{Gate, HostFacts, PoolDisks, Reach, WorkerKernels};
 use xlfsd::network::{Net, Networks};
 use xlfsd::problem::{Problem, ProblemKind};
+use xlfsd::slots::{Boot, HostChecks, HostOperations, Slots};
 use xlfsd::storage::{Pools, Volumes};
 use xlfsd::volume::VolumeOperations;
+use xlfsd::watchdog::{self, Pulse};
 
 /// Requests are short, and what takes long has threads of its own: a second
 /// worker would cost each request more wake-ups than it saves waiting.
@@ -27,6 +31,10 @@ const WORKERS: usize = 1;
 const IDLE_THREADS: Duration = Duration::from_secs(30);
 /// Threads for work that waits for a disk.
 const DISK_THREADS: usize = 16;
+/// How long the hypervisor is waited for at the start, by tries of a second.
+const XEN_TRIES: u32 = 30;
+/// The kernel's door to the watchdog.
+const KERNEL_WATCHDOG: &str = "/dev/watchdog";
 
 fn main() -> ExitCode {
     // The process that parses a guest's kernel: before any thread, runtime or
@@ -38,10 +46,10 @@ fn main() -> ExitCode {
     let args = Args::parse();
     let config = match Config::load(&args) {
         Ok(config) => config,
-        Err(problem) => return fail(&problem),
+        Err(problem) => return fail_for_good(&problem),
     };
     if let Err(problem) = start_log(config.log.as_deref()) {
-        return fail(&problem);
+        return fail_for_good(&problem);
     }
     // Whatever makes a file means to be its only reader.
     nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o077));
@@ -64,13 +72,14 @@ fn main() -> ExitCode {
     runtime.shutdown_timeout(Duration::from_secs(1));
     match result {
         Ok(()) => ExitCode::SUCCESS,
-        Err(problem) => fail(&problem),
+        Err(problem) => fail_for_good(&problem),
     }
 }
 
 async fn run(config: &Config) -> Result<(), Problem> {
     let stopping = CancellationToken::new();
     stop_on_signal(&stopping)?;
+    let pulse = Pulse::default();
     let base = Arc::new(Base::open(config)?);
     let socket = Socket::bind(&config.socket, config.socket_gid)?;
 
@@ -95,14 +104,23 @@ async fn run(config: &Config) -> Result<(), Problem> {
         net: net.clone(),
         state_dir: config.state_dir.clone(),
     })?;
+    let slots = Slots::open(&config.state_dir, base.events.clone(), pulse.clone())?;
+    let wanted = config.watchdog.unwrap_or(slots.is_some());
+    let guard = wanted.then(|| tokio::spawn(guard(pulse.clone())));
+    if let Some(slots) = slots.clone() {
+        let checks = HostChecks::new(reach.clone(), net.clone(), volumes.clone());
+        let (guests, stopping) = (guests.clone(), stopping.clone());
+        tokio::spawn(async move { slots.settle(&checks, &guests, stopping).await });
+    }
     let mut services = Services::new(&base, stopping.clone());
     services.add_host(Arc::new(HostFacts::new(reach)));
+    services.add_slots(HostOperations::new(base.clone(), slots, guests.clone()));
     volumes.set_users(guests.volume_users());
     services.add_volumes(VolumeOperations::new(base.clone(), volumes, guests.clone()));
     services.add_networks(net, guests.clone());
     services.add_domains(guests.clone());
     services.add_console(Arc::new(guests.clone()));
-    let supervisor = tokio::spawn(async move { guests.supervise(stopping).await });
+    let supervisor = tokio::spawn(async move { guests.supervise(stopping, pulse).await });
 
     tracing::info!(
         socket = %socket.path().display(),
@@ -116,6 +134,10 @@ async fn run(config: &Config) -> Result<(), Problem> {
         tracing::warn!("the last console output may be lost: {problem:#}");
     }
     supervisor.abort();
+    if let Some(guard) = guard {
+        guard.abort();
+        give_back_watchdog(true);
+    }
     tracing::info!("stopped; guests run on");
     served.map_err(|error| {
         Problem::from_error(ProblemKind::Internal, "SERVE_FAILED", "serving failed", &error)
@@ -152,6 +174,45 @@ fn start_log(configured: Option<&str>) -> Result<(), Problem> {
         .with_writer(std::io::stderr)
         .init();
     Ok(())
+}
+
+/// Takes the watchdog and pets it as long as the daemon lives.
+async fn guard(pulse: Pulse) {
+    let mut tries = 0;
+    let xen = loop {
+        match Xen::open() {
+            Ok(xen) => break xen,
+            Err(error) if tries == XEN_TRIES => {
+                tracing::error!("nobody watches over this host: {error}");
+                return;
+            }
+            Err(_) => tries += 1,
+        }
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    };
+    watchdog::run(&xen, Path::new(KERNEL_WATCHDOG), pulse).await;
+}
+
+/// On a trial nothing is given back: a slot on which xlfsd does not run is not good.
+fn give_back_watchdog(ours: bool) {
+    let boot = Boot::read();
+    if boot.is_some_and(|boot| boot.trial && !Slots::passed(boot.slot)) || !(ours || boot.is_some()) {
+        return;
+    }
+    if let Ok(xen) = Xen::open() {
+        watchdog::give_back_all(&xen, Path::new(KERNEL_WATCHDOG));
+        tracing::info!("the watchdog is given back: nobody watches over this host");
+    }
+}
+
+/// Ends the daemon because of something that will be so again after a reset: with
+/// guests running and sshd answering, that would help nobody.
+fn fail_for_good(problem: &Problem) -> ExitCode {
+    // One that runs has it.
+    if problem.reason != "STATE_IN_USE" {
+        give_back_watchdog(false);
+    }
+    fail(problem)
 }
 
 fn fail(problem: &Problem) -> ExitCode {

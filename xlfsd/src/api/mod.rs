@@ -13,6 +13,7 @@ mod images;
 mod networks;
 mod server;
 mod services;
+mod slots;
 mod socket;
 mod status;
 mod tasks;

@@ -20,6 +20,7 @@ use xlfs_proto::v1::event_service_server::EventServiceServer;
 use xlfs_proto::v1::host_service_server::HostServiceServer;
 use xlfs_proto::v1::image_service_server::ImageServiceServer;
 use xlfs_proto::v1::network_service_server::NetworkServiceServer;
+use xlfs_proto::v1::slot_service_server::SlotServiceServer;
 use xlfs_proto::v1::task_service_server::TaskServiceServer;
 use xlfs_proto::v1::template_service_server::TemplateServiceServer;
 use xlfs_proto::v1::volume_service_server::VolumeServiceServer;
@@ -30,12 +31,14 @@ use super::events::Events;
 use super::host::{HostApi, HostInfo};
 use super::images::Images;
 use super::networks::NetworkList;
+use super::slots::SlotApi;
 use super::tasks::Tasks;
 use super::templates::Templates;
 use super::volumes::VolumeApi;
 use crate::base::Base;
 use crate::domain::Guests;
 use crate::network::Net;
+use crate::slots::HostOperations;
 use crate::volume::VolumeOperations;
 
 /// Bytes of a message, either way. What clients of gRPC take by default.
@@ -99,6 +102,11 @@ impl Services {
     /// The volumes and pools.
     pub fn add_volumes(&mut self, operations: VolumeOperations) {
         self.add(limited!(VolumeServiceServer::new(VolumeApi { operations })));
+    }
+
+    /// The slots of the host.
+    pub fn add_slots(&mut self, operations: HostOperations) {
+        self.add(limited!(SlotServiceServer::new(SlotApi { operations })));
     }
 
     /// The networks, and which guests are on them.

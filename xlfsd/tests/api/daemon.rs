@@ -25,6 +25,7 @@ use xlfsd::network::{Net, Networks};
 use xlfsd::problem::Problem;
 use xlfsd::storage::{Pools, Volumes};
 use xlfsd::volume::VolumeOperations;
+use xlfsd::watchdog::Pulse;
 
 use crate::machine::Machine;
 
@@ -183,7 +184,7 @@ fn add_guests(services: &mut Services, machine: &Arc<Machine>, config: &Config, 
     services.add_networks(net, guests.clone());
     services.add_domains(guests.clone());
     let stopping = services.stopping();
-    tokio::spawn(async move { guests.supervise(stopping).await });
+    tokio::spawn(async move { guests.supervise(stopping, Pulse::default()).await });
 }
 
 fn shipped_templates() -> PathBuf {
