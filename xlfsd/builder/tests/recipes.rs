@@ -80,6 +80,45 @@ fn every_mistake_is_found_in_one_go() {
 }
 
 #[test]
+fn what_is_imported_has_the_right_kind_and_name() {
+    let image = |import: &str| {
+        let text = format!("max_content = \"8M\"\nimport = {{ {import} }}");
+        problems(&[(
+            "images/minimal.toml",
+            &changed("images/minimal.toml", "max_content = \"8M\"", &text),
+        )])
+    };
+    assert!(image("kind = \"ramdisk\", alias = \"minimal-ramdisk\"").is_empty());
+    let kernel = image("kind = \"kernel\", alias = \"minimal-kernel\"");
+    let expected = "minimal: artifact.import.kind = \"minimal.initramfs\": a kernel is a copy";
+    assert_eq!(kernel, [expected]);
+    let alias = image("kind = \"ramdisk\", alias = \"../x\"");
+    assert!(
+        alias[0].starts_with("minimal: artifact.import.alias = \"../x\": must begin"),
+        "{alias:?}"
+    );
+    let kind = image("kind = \"ramdsk\", alias = \"x\"");
+    assert!(kind[0].contains("ramdsk"), "{kind:?}");
+}
+
+#[test]
+fn a_file_has_one_content() {
+    let image = |more: &str| {
+        problems(&[(
+            "images/minimal.toml",
+            &changed("images/minimal.toml", "from = \"init\"", more),
+        )])
+    };
+    assert!(image("input = \"init\"\nlicence = \"MIT\"").is_empty());
+    let two = image("input = \"init\"\ntext = \"\"");
+    assert_eq!(two, ["minimal: file = \"init\": needs one of text, from and input"]);
+    let licence = image("text = \"\"\nlicence = \"MIT\"");
+    assert!(licence[0].contains("only a file that is an input has a licence"), "{licence:?}");
+    let name = image("input = \"In put\"\nlicence = \"MITT\"");
+    assert_eq!(name.len(), 2, "{name:?}");
+}
+
+#[test]
 fn a_wrong_lock_or_set_file_stops_everything() {
     let dir = tempfile::tempdir().unwrap();
     let set = dir.path().join("example");

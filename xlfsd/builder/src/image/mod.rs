@@ -2,7 +2,7 @@
 //! tree, and what is made out of that tree. All without root, and the same
 //! bytes for the same tree.
 //!
-//! `contents` composes the tree, `ext4`, `cpio` and `archive` write it, `bill`
+//! `inputs` takes what the one who builds gives, `contents` composes the tree, `ext4`, `cpio` and `archive` write it, `bill`
 //! lists what is in it.
 
 mod archive;
@@ -10,6 +10,7 @@ mod bill;
 mod contents;
 mod cpio;
 mod ext4;
+pub(crate) mod inputs;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -26,6 +27,8 @@ use crate::recipe::{Artifact, ArtifactKind, Image, RecipeSet};
 use crate::store::{ImageRecord, Record, Store, StoreError};
 use crate::tree::{Conflict, Node, Tree};
 
+pub use inputs::{InputError, Inputs, MissingInput};
+
 /// Why there is no image.
 #[derive(Debug, thiserror::Error)]
 #[allow(missing_docs)]
@@ -40,6 +43,8 @@ pub enum ImageError {
         "the image's own file {path} is also {owner}'s (say replace = true if it shall stand in for that)"
     )]
     OwnFile { path: String, owner: String },
+    #[error("{path} is the input {input:?}, which was not given")]
+    NoInput { path: String, input: String },
     #[error("permission: the image has no file or folder {path:?}")]
     NoSuchFile { path: String },
     #[error("{path} (of {owner}) must not be in the image")]
@@ -72,8 +77,10 @@ pub fn compose(
     image: &Image,
     layers: &[(OutputName, Arc<Tree>)],
     records: &BTreeMap<String, Arc<Record>>,
+    inputs: &Inputs,
 ) -> Result<bool, ImageError> {
-    let contents = contents::compose(store, set, image, layers)?;
+    let contents = contents::compose(store, set, image, layers, inputs)?;
+    let inputs = own_inputs(image, inputs);
     let packages: BTreeMap<String, Digest> = layers
         .iter()
         .filter_map(|(output, _)| Some((output.package.clone(), records.get(&output.package)?)))
@@ -81,7 +88,11 @@ pub fn compose(
         .collect();
     let root = contents.tree().digest();
     let epoch = set.file.source_date_epoch;
-    let text = format!("{FORMAT} {epoch} {root} {packages:?} {:?}", image.artifact);
+    let licences: Vec<_> = image.file.iter().map(|file| (&file.input, &file.licence)).collect();
+    let text = format!(
+        "{FORMAT} {epoch} {root} {packages:?} {inputs:?} {licences:?} {:?}",
+        image.artifact
+    );
     let key = Digest::of(text.as_bytes());
     if let Some(record) = store.image(&set.file.name, &image.name)?
         && record.key == key
@@ -95,13 +106,23 @@ pub fn compose(
         make(store, contents.tree(), artifact, epoch, &key, &path)?;
         artifacts.insert(artifact.file.clone(), store.take_file(&path, false)?);
     }
-    let list = bill::Contents { image, key: &key, epoch, contents: &contents, records };
+    let list =
+        bill::Contents { image, key: &key, epoch, contents: &contents, records, inputs: &inputs };
     for (name, bytes) in bill::all(&list, layers) {
         artifacts.insert(name.to_owned(), store.put_bytes(&bytes)?);
     }
+    let import = |it: &Artifact| Some((it.file.clone(), it.import.clone()?));
+    let imports = image.artifact.iter().filter_map(import).collect();
     let image = image.name.clone();
-    store.publish_image(&set.file.name, &ImageRecord { image, key, packages, artifacts })?;
+    let record = ImageRecord { image, key, packages, inputs, artifacts, imports };
+    store.publish_image(&set.file.name, &record)?;
     Ok(false)
+}
+
+/// Those of the given inputs that the image takes.
+fn own_inputs(image: &Image, given: &Inputs) -> Inputs {
+    let taken = image.file.iter().filter_map(|file| file.input.as_ref());
+    taken.filter_map(|name| Some((name.clone(), given.get(name)?.clone()))).collect()
 }
 
 /// Copies an image's artifacts into a folder.

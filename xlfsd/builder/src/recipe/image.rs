@@ -43,10 +43,14 @@ pub struct Image {
 pub struct OwnFile {
     /// Without a leading slash.
     pub path: String,
-    /// Its content; or `from`.
+    /// Its content; or `from`, or `input`.
     pub text: Option<String>,
-    /// A file of the image's own folder; or `text`.
+    /// A file of the image's own folder.
     pub from: Option<String>,
+    /// The name of a file that who builds gives to the build.
+    pub input: Option<String>,
+    /// Of an input: SPDX. None: the bill of materials claims nothing.
+    pub licence: Option<String>,
     /// Octal; none: 0644.
     pub mode: Option<String>,
     /// `uid:gid`; none: root's.
@@ -100,6 +104,30 @@ pub struct Artifact {
     pub label: Option<String>,
     /// Of a copy: the file of the tree.
     pub from: Option<String>,
+    /// As what it goes into a host's image catalogue, if somebody wants it there.
+    pub import: Option<Import>,
+}
+
+/// What an artifact is in xlfsd's image catalogue.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Import {
+    /// What guests take it for.
+    pub kind: ImportKind,
+    /// By what name templates find it.
+    pub alias: String,
+}
+
+/// The kinds of the catalogue.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ImportKind {
+    /// Of a guest; `copy`.
+    Kernel,
+    /// An initramfs; `cpio.gz`.
+    Ramdisk,
+    /// A disk's content, or an archive of which the catalogue makes one.
+    Disk,
 }
 
 /// The kinds of artifacts.

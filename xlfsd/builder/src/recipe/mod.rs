@@ -16,7 +16,7 @@ pub mod set;
 pub mod set_file;
 mod text;
 
-pub use image::{Artifact, ArtifactKind, Image};
+pub use image::{Artifact, ArtifactKind, Image, Import, ImportKind};
 pub use lock::{LockedSource, Place};
 pub use package::Package;
 pub use reference::Reference;

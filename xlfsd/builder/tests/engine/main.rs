@@ -8,6 +8,7 @@
 mod caching;
 mod failures;
 mod images;
+mod inputs;
 mod isolation;
 mod kernel;
 mod kill;
