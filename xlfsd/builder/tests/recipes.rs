@@ -119,6 +119,46 @@ fn a_file_has_one_content() {
 }
 
 #[test]
+fn a_disk_is_made_of_the_images_own_artifacts() {
+    let disk = r#"
+[[artifact]]
+kind = "disk"
+file = "minimal.disk"
+boot = { sector = "boot.img", core = "core.img" }
+[[artifact.partition]]
+name = "bios"
+kind = "bios-boot"
+size = "1M"
+[[artifact.partition]]
+name = "root"
+kind = "linux"
+from = "minimal.img"
+"#;
+    let image = |from: &str, to: &str| {
+        assert!(disk.contains(from), "{from}");
+        let text = changed("images/minimal.toml", "label", "label");
+        problems(&[("images/minimal.toml", &(text + &disk.replacen(from, to, 1)))])
+    };
+    assert!(image("bios", "bios").is_empty());
+    let expected = [
+        ("minimal.img", "minimal.ing", "there is no artifact \"minimal.ing\" (did you mean"),
+        ("minimal.img", "minimal.initramfs", "is no file system"),
+        ("from = \"minimal.img\"", "", "needs a size, or a content"),
+        ("\"bios-boot\"", "\"linux\"", "one of each, or none"),
+        ("size = \"1M\"", "size = \"1M\"\nfrom = \"minimal.img\"", "the boot loader's core, and"),
+        ("name = \"bios\"", "name = \"root\"", "is another partition's name"),
+        ("name = \"bios\"", "name = \"a b\"", "must be letters"),
+        ("boot = {", "root = \"x\"\nboot = {", "a disk is made of other artifacts"),
+        ("kind = \"disk\"", "kind = \"tar\"", "only a disk has boot and partitions"),
+        ("\"bios-boot\"", "\"bios\"", "known are bios-boot, efi, linux"),
+    ];
+    for (from, to, expected) in expected {
+        let found = image(from, to);
+        assert!(found.iter().any(|it| it.contains(expected)), "{to}: {found:#?}");
+    }
+}
+
+#[test]
 fn a_wrong_lock_or_set_file_stops_everything() {
     let dir = tempfile::tempdir().unwrap();
     let set = dir.path().join("example");

@@ -2,6 +2,7 @@
 //! paths stay inside, licences are SPDX expressions. Every mistake of a set is
 //! found in one go.
 
+mod artifact;
 mod image;
 
 use std::path::PathBuf;

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::artifact::Artifact;
 use super::package::Permission;
 
 /// What an image is composed of and what is made from it.
@@ -80,72 +81,4 @@ pub struct OwnLink {
     pub path: String,
     /// Where it points to.
     pub target: String,
-}
-
-/// A file that is made out of the tree.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Artifact {
-    /// What it is.
-    pub kind: ArtifactKind,
-    /// Its name.
-    pub file: String,
-    /// Patterns: only these files of the tree.
-    #[serde(default)]
-    pub include: Vec<String>,
-    /// Patterns: not these.
-    #[serde(default)]
-    pub exclude: Vec<String>,
-    /// More bytes of content are an error; `"8M"`.
-    pub max_content: Option<String>,
-    /// Of a file system; `"64M"` or `"auto"`.
-    pub size: Option<String>,
-    /// Of a file system.
-    pub label: Option<String>,
-    /// Of a copy: the file of the tree.
-    pub from: Option<String>,
-    /// As what it goes into a host's image catalogue, if somebody wants it there.
-    pub import: Option<Import>,
-}
-
-/// What an artifact is in xlfsd's image catalogue.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Import {
-    /// What guests take it for.
-    pub kind: ImportKind,
-    /// By what name templates find it.
-    pub alias: String,
-}
-
-/// The kinds of the catalogue.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum ImportKind {
-    /// Of a guest; `copy`.
-    Kernel,
-    /// An initramfs; `cpio.gz`.
-    Ramdisk,
-    /// A disk's content, or an archive of which the catalogue makes one.
-    Disk,
-}
-
-/// The kinds of artifacts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub enum ArtifactKind {
-    /// A file system.
-    #[serde(rename = "ext4")]
-    Ext4,
-    /// An initramfs.
-    #[serde(rename = "cpio.gz")]
-    CpioGz,
-    /// A tar archive.
-    #[serde(rename = "tar")]
-    Tar,
-    /// A compressed tar archive.
-    #[serde(rename = "tar.gz")]
-    TarGz,
-    /// One file of the tree.
-    #[serde(rename = "copy")]
-    Copy,
 }

@@ -6,6 +6,7 @@
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used)]
 
 mod caching;
+mod disk;
 mod failures;
 mod images;
 mod inputs;
