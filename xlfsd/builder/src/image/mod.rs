@@ -2,20 +2,26 @@
 //! tree, and what is made out of that tree. All without root, and the same
 //! bytes for the same tree.
 //!
-//! `contents` composes the tree, `ext4`, `cpio` and `archive` write it, `bill`
-//! lists what is in it.
+//! `inputs` takes what the one who builds gives, `contents` composes the tree, `ext4`, `cpio` and `archive` write it, `disk` makes a disk of such
+//! files with the boot loader of `grub`, `bill` lists what is in it.
 
 mod archive;
 mod bill;
 mod contents;
 mod cpio;
+mod disk;
 mod ext4;
+mod grub;
+pub(crate) mod inputs;
+mod sparse;
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+
+use sha2::{Digest as _, Sha256};
 
 use crate::digest::Digest;
 use crate::durable::FileError;
@@ -25,6 +31,8 @@ use crate::recipe::check::parse_size;
 use crate::recipe::{Artifact, ArtifactKind, Image, RecipeSet};
 use crate::store::{ImageRecord, Record, Store, StoreError};
 use crate::tree::{Conflict, Node, Tree};
+
+pub use inputs::{InputError, Inputs, MissingInput};
 
 /// Why there is no image.
 #[derive(Debug, thiserror::Error)]
@@ -40,6 +48,8 @@ pub enum ImageError {
         "the image's own file {path} is also {owner}'s (say replace = true if it shall stand in for that)"
     )]
     OwnFile { path: String, owner: String },
+    #[error("{path} is the input {input:?}, which was not given")]
+    NoInput { path: String, input: String },
     #[error("permission: the image has no file or folder {path:?}")]
     NoSuchFile { path: String },
     #[error("{path} (of {owner}) must not be in the image")]
@@ -50,6 +60,14 @@ pub enum ImageError {
     NothingToCopy { file: String, path: String },
     #[error("{file}: {path} is too large for this format ({size} bytes)")]
     Unfit { file: String, path: String, size: u64 },
+    #[error("{file}: the folder {root:?}, of which it is to be made, is not in the image")]
+    NoRoot { file: String, root: String },
+    #[error(
+        "{file}: the partition {partition} has {size} bytes, but what goes into it has {content}"
+    )]
+    Partition { file: String, partition: String, content: u64, size: u64 },
+    #[error("{file}: the boot loader cannot be used: {reason}")]
+    Boot { file: String, reason: String },
     #[error("cannot write {file}")]
     Write {
         file: String,
@@ -63,7 +81,7 @@ pub enum ImageError {
 }
 
 /// Raised when the same image would come out as other bytes.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 
 /// Composes an image and publishes it; true if it was there already.
 pub fn compose(
@@ -72,8 +90,10 @@ pub fn compose(
     image: &Image,
     layers: &[(OutputName, Arc<Tree>)],
     records: &BTreeMap<String, Arc<Record>>,
+    inputs: &Inputs,
 ) -> Result<bool, ImageError> {
-    let contents = contents::compose(store, set, image, layers)?;
+    let contents = contents::compose(store, set, image, layers, inputs)?;
+    let inputs = own_inputs(image, inputs);
     let packages: BTreeMap<String, Digest> = layers
         .iter()
         .filter_map(|(output, _)| Some((output.package.clone(), records.get(&output.package)?)))
@@ -81,7 +101,11 @@ pub fn compose(
         .collect();
     let root = contents.tree().digest();
     let epoch = set.file.source_date_epoch;
-    let text = format!("{FORMAT} {epoch} {root} {packages:?} {:?}", image.artifact);
+    let licences: Vec<_> = image.file.iter().map(|file| (&file.input, &file.licence)).collect();
+    let text = format!(
+        "{FORMAT} {epoch} {root} {packages:?} {inputs:?} {licences:?} {:?}",
+        image.artifact
+    );
     let key = Digest::of(text.as_bytes());
     if let Some(record) = store.image(&set.file.name, &image.name)?
         && record.key == key
@@ -90,18 +114,34 @@ pub fn compose(
     }
     let work = store.work_folder("image")?;
     let mut artifacts = BTreeMap::new();
-    for artifact in &image.artifact {
+    // Disks last: they are made of the others.
+    let (disks, others): (Vec<_>, Vec<_>) =
+        image.artifact.iter().partition(|artifact| artifact.kind.is_disk());
+    for artifact in others.into_iter().chain(disks) {
         let path = work.path().join(&artifact.file);
-        make(store, contents.tree(), artifact, epoch, &key, &path)?;
+        match artifact.kind.is_disk() {
+            true => disk::write(store, contents.tree(), artifact, &artifacts, &key, &path)?,
+            false => make(store, contents.tree(), artifact, epoch, &key, &path)?,
+        }
         artifacts.insert(artifact.file.clone(), store.take_file(&path, false)?);
     }
-    let list = bill::Contents { image, key: &key, epoch, contents: &contents, records };
+    let list =
+        bill::Contents { image, key: &key, epoch, contents: &contents, records, inputs: &inputs };
     for (name, bytes) in bill::all(&list, layers) {
         artifacts.insert(name.to_owned(), store.put_bytes(&bytes)?);
     }
+    let import = |it: &Artifact| Some((it.file.clone(), it.import.clone()?));
+    let imports = image.artifact.iter().filter_map(import).collect();
     let image = image.name.clone();
-    store.publish_image(&set.file.name, &ImageRecord { image, key, packages, artifacts })?;
+    let record = ImageRecord { image, key, packages, inputs, artifacts, imports };
+    store.publish_image(&set.file.name, &record)?;
     Ok(false)
+}
+
+/// Those of the given inputs that the image takes.
+fn own_inputs(image: &Image, given: &Inputs) -> Inputs {
+    let taken = image.file.iter().filter_map(|file| file.input.as_ref());
+    taken.filter_map(|name| Some((name.clone(), given.get(name)?.clone()))).collect()
 }
 
 /// Copies an image's artifacts into a folder.
@@ -117,8 +157,9 @@ pub fn export(store: &Store, record: &ImageRecord, to: &Path) -> Result<Vec<Path
         let path = to.join(name);
         let part = to.join(format!(".{name}.part"));
         let mut source = fs::File::open(&from).map_err(at("read", &from))?;
-        let mut target = fs::File::create(&part).map_err(at("write", &part))?;
-        io::copy(&mut source, &mut target).map_err(at("write", &part))?;
+        let target = fs::File::create(&part).map_err(at("write", &part))?;
+        target.set_len(digest.size).map_err(at("write", &part))?;
+        sparse::copy(&mut source, &target, 0).map_err(at("write", &part))?;
         target.sync_all().map_err(at("flush", &part))?;
         fs::rename(&part, &path).map_err(at("write", &path))?;
         written.push(path);
@@ -140,6 +181,13 @@ fn make(
     let tree = tree.filter_leaves(|path| {
         (artifact.include.is_empty() || include.matches(path)) && !exclude.matches(path)
     });
+    let tree = match artifact.root.as_deref() {
+        None => tree,
+        Some(root) => match tree.get(root) {
+            Some(Node::Folder(_)) => tree.below(root),
+            _ => return Err(ImageError::NoRoot { file: file.clone(), root: root.to_owned() }),
+        },
+    };
     if let Some(allowed) = artifact.max_content.as_deref().and_then(parse_size)
         && tree.content_size() > allowed
     {
@@ -165,7 +213,18 @@ fn make(
                 }
             }
         }
+        // Made elsewhere, of other artifacts.
+        ArtifactKind::Disk | ArtifactKind::DiskGz => Ok(()),
     }
+}
+
+/// A UUID that follows from the image's key, for one purpose.
+fn uuid(key: &Digest, purpose: &str) -> uuid::Uuid {
+    let hash = Sha256::digest(format!("{key} {purpose}"));
+    let mut bytes = [0; 16];
+    bytes.iter_mut().zip(hash).for_each(|(to, from)| *to = from);
+    // RFC 9562's version 8: of our own making.
+    uuid::Builder::from_custom_bytes(bytes).into_uuid()
 }
 
 /// Permission bits of what stands at a path.

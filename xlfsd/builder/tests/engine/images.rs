@@ -43,6 +43,7 @@ label = "root"
 [[artifact]]
 kind = "cpio.gz"
 file = "initramfs"
+import = { kind = "ramdisk", alias = "small-ramdisk" }
 
 [[artifact]]
 kind = "tar"
@@ -109,6 +110,9 @@ async fn two_stores_make_the_same_bytes() {
     for (name, path) in &first {
         assert!(fs::read(path).unwrap() == fs::read(&second[name]).unwrap(), "{name} differs");
     }
+    let imports = one.builder().store().image("t", "small").unwrap().unwrap().imports;
+    let imports: Vec<_> = imports.iter().map(|(file, it)| (file.as_str(), &*it.alias)).collect();
+    assert_eq!(imports, [("initramfs", "small-ramdisk")]);
     let again = one.build(&["small"]).await.fine();
     assert_eq!((again.summary.built, again.summary.cached), (0, 2));
 }

@@ -81,7 +81,11 @@ fn plan(at: &Where, what: &What) -> Done {
             count => format!(" ({count} never built: guessed)"),
         }
     );
-    Ok(true)
+    for missing in &plan.missing_inputs {
+        let input = &missing.input;
+        println!("missing  {} takes {input} from you: add --input {input}=FILE", missing.image);
+    }
+    Ok(plan.missing_inputs.is_empty())
 }
 
 async fn build(at: &Where, what: &What, output: Option<&Path>) -> Done {
