@@ -4,7 +4,7 @@
 //! [`pieces`] fetches what is booted, [`initramfs`] packs Dom0's and the guests'
 //! file trees, [`qemu`] runs the machine, [`agent`] runs in Dom0 and speaks
 //! [`wire`] with [`dom0`], which is what a test uses. [`lab`] puts it together.
-//! [`images`] makes root images for guests that serve.
+//! [`images`] makes root images for guests that serve. [`slots`] boots a host's own disk.
 
 pub mod agent;
 pub mod bench;
@@ -20,4 +20,5 @@ pub mod look;
 pub mod pieces;
 pub mod product;
 pub mod qemu;
+pub mod slots;
 pub mod wire;

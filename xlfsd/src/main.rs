@@ -22,7 +22,7 @@ use xlfsd::problem::{Problem, ProblemKind};
 use xlfsd::slots::{Boot, HostChecks, HostOperations, Slots};
 use xlfsd::storage::{Pools, Volumes};
 use xlfsd::volume::VolumeOperations;
-use xlfsd::watchdog::{self, Pulse};
+use xlfsd::watchdog::{self, Held, Pulse};
 
 /// Requests are short, and what takes long has threads of its own: a second
 /// worker would cost each request more wake-ups than it saves waiting.
@@ -106,7 +106,8 @@ async fn run(config: &Config) -> Result<(), Problem> {
     })?;
     let slots = Slots::open(&config.state_dir, base.events.clone(), pulse.clone())?;
     let wanted = config.watchdog.unwrap_or(slots.is_some());
-    let guard = wanted.then(|| tokio::spawn(guard(pulse.clone())));
+    let held = Held::default();
+    let guard = wanted.then(|| tokio::spawn(guard(pulse.clone(), held.clone())));
     if let Some(slots) = slots.clone() {
         let checks = HostChecks::new(reach.clone(), net.clone(), volumes.clone());
         let (guests, stopping) = (guests.clone(), stopping.clone());
@@ -136,7 +137,7 @@ async fn run(config: &Config) -> Result<(), Problem> {
     supervisor.abort();
     if let Some(guard) = guard {
         guard.abort();
-        give_back_watchdog(true);
+        give_back_watchdog(&held);
     }
     tracing::info!("stopped; guests run on");
     served.map_err(|error| {
@@ -177,7 +178,7 @@ fn start_log(configured: Option<&str>) -> Result<(), Problem> {
 }
 
 /// Takes the watchdog and pets it as long as the daemon lives.
-async fn guard(pulse: Pulse) {
+async fn guard(pulse: Pulse, held: Held) {
     let mut tries = 0;
     let xen = loop {
         match Xen::open() {
@@ -190,27 +191,34 @@ async fn guard(pulse: Pulse) {
         }
         tokio::time::sleep(Duration::from_secs(1)).await;
     };
-    watchdog::run(&xen, Path::new(KERNEL_WATCHDOG), pulse).await;
+    watchdog::run(&xen, Path::new(KERNEL_WATCHDOG), pulse, held).await;
 }
 
 /// On a trial nothing is given back: a slot on which xlfsd does not run is not good.
-fn give_back_watchdog(ours: bool) {
-    let boot = Boot::read();
-    if boot.is_some_and(|boot| boot.trial && !Slots::passed(boot.slot)) || !(ours || boot.is_some()) {
-        return;
-    }
-    if let Ok(xen) = Xen::open() {
-        watchdog::give_back_all(&xen, Path::new(KERNEL_WATCHDOG));
-        tracing::info!("the watchdog is given back: nobody watches over this host");
+fn on_trial() -> bool {
+    Boot::read().is_some_and(|boot| boot.trial && !Slots::passed(boot.slot))
+}
+
+/// The daemon's own timer. The kernel's may be armed again by /etc/rc.stop, which then
+/// watches over the host's end.
+fn give_back_watchdog(held: &Held) {
+    let Some(id) = held.get().filter(|_| !on_trial()) else { return };
+    match Xen::open().map(|xen| xen.disarm_watchdog(id)) {
+        Ok(Ok(_)) => tracing::info!("nobody watches over this host until xlfsd runs again"),
+        Ok(Err(error)) => tracing::error!("the watchdog cannot be given back: {error}"),
+        Err(error) => tracing::error!("the watchdog cannot be given back: {error}"),
     }
 }
 
-/// Ends the daemon because of something that will be so again after a reset: with
-/// guests running and sshd answering, that would help nobody.
+/// Ends the daemon because of something that will be so again after a reset, such as a
+/// mistake in its configuration: with guests running and sshd answering, that would help
+/// nobody. Where /etc/rc has armed the watchdog, all of it is given back.
 fn fail_for_good(problem: &Problem) -> ExitCode {
-    // One that runs has it.
-    if problem.reason != "STATE_IN_USE" {
-        give_back_watchdog(false);
+    // The xlfsd that has the state in use has the watchdog too.
+    if Boot::read().is_some() && !on_trial() && problem.reason != "STATE_IN_USE"
+        && let Ok(xen) = Xen::open()
+    {
+        watchdog::give_back_all(&xen, Path::new(KERNEL_WATCHDOG));
     }
     fail(problem)
 }

@@ -5,6 +5,8 @@ mod import;
 use clap::{Args, Subcommand};
 use xlfs_proto::v1::{DeleteImageRequest, GetImageRequest, Image as Stored, ListImagesRequest};
 
+pub(super) use import::import_disk;
+
 use super::{Session, answer};
 use crate::complete;
 use crate::errors::{Context as _, Failure};

@@ -16,6 +16,7 @@ pub(crate) mod network;
 pub(crate) mod outcome;
 #[cfg(test)]
 mod schema;
+pub(crate) mod slot;
 pub(crate) mod task;
 pub(crate) mod template;
 pub(crate) mod volume;

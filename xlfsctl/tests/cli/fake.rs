@@ -5,6 +5,7 @@ pub(crate) mod consoles;
 pub(crate) mod domains;
 pub(crate) mod images;
 pub(crate) mod others;
+pub(crate) mod slots;
 pub(crate) mod tasks;
 pub(crate) mod volumes;
 
@@ -23,11 +24,12 @@ use xlfs_proto::v1::event_service_server::EventServiceServer;
 use xlfs_proto::v1::host_service_server::HostServiceServer;
 use xlfs_proto::v1::image_service_server::ImageServiceServer;
 use xlfs_proto::v1::network_service_server::NetworkServiceServer;
+use xlfs_proto::v1::slot_service_server::SlotServiceServer;
 use xlfs_proto::v1::task_service_server::TaskServiceServer;
 use xlfs_proto::v1::template_service_server::TemplateServiceServer;
 use xlfs_proto::v1::volume_service_server::VolumeServiceServer;
 use xlfs_proto::v1::{
-    Domain, Event, Host, Image, Network, OperationReply, Pool, Task, Template, Volume,
+    Domain, Event, Host, Image, Network, OperationReply, Pool, Slot, Task, Template, Volume,
 };
 
 /// What the fake daemon knows and was asked.
@@ -38,6 +40,7 @@ pub(crate) struct World {
     pub(crate) templates: Vec<Template>,
     pub(crate) volumes: Vec<Volume>,
     pub(crate) pools: Vec<Pool>,
+    pub(crate) slots: Vec<Slot>,
     pub(crate) networks: Vec<Network>,
     /// The events of each connection that watches, in turn.
     pub(crate) events: Vec<Vec<Event>>,
@@ -106,6 +109,7 @@ pub(crate) fn serve(world: World) -> Fake {
         .add_service(TemplateServiceServer::new(stage.clone()))
         .add_service(VolumeServiceServer::new(stage.clone()))
         .add_service(NetworkServiceServer::new(stage.clone()))
+        .add_service(SlotServiceServer::new(stage.clone()))
         .add_service(HostServiceServer::new(stage.clone()));
     let server = tokio::spawn(async move {
         let incoming = UnixListenerStream::new(listener);

@@ -20,7 +20,7 @@ pub struct Partition {
 
 /// The partition cannot be found.
 #[derive(Debug, thiserror::Error)]
-pub enum DiskError {
+pub(super) enum DiskError {
     #[error("cannot read {}", path.display())]
     Read {
         path: PathBuf,
@@ -33,7 +33,7 @@ pub enum DiskError {
 
 /// Where a slot is, by sysfs (Documentation/ABI/testing/sysfs-block: `uevent`
 /// has PARTNAME, `size` counts sectors of 512 bytes).
-pub fn partition(slot: Slot) -> Result<Partition, DiskError> {
+pub(super) fn partition(slot: Slot) -> Result<Partition, DiskError> {
     let root = Path::new("/");
     let number = fs::metadata(root).map_err(read(root))?.dev();
     find(Path::new("/sys"), number, slot)

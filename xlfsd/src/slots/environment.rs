@@ -14,14 +14,14 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 /// Bytes of the file.
-pub const SIZE: usize = 1024;
+pub(super) const SIZE: usize = 1024;
 const SIGNATURE: &str = "# GRUB Environment Block\n";
 /// What a disk writes at once.
 const SECTOR: usize = 512;
 
 /// The block cannot be read or written.
 #[derive(Debug, thiserror::Error)]
-pub enum EnvironmentError {
+pub(super) enum EnvironmentError {
     #[error("cannot {action} {}", path.display())]
     File {
         action: &'static str,
@@ -37,18 +37,18 @@ pub enum EnvironmentError {
 
 /// The variables, in their order.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Environment {
+pub(super) struct Environment {
     variables: Vec<(String, String)>,
 }
 
 impl Environment {
     /// None where the variable is missing or empty, which are the same to GRUB's scripts.
-    pub fn get(&self, name: &str) -> Option<&str> {
+    pub(super) fn get(&self, name: &str) -> Option<&str> {
         let found = self.variables.iter().find(|(known, _)| known == name);
         found.map(|(_, value)| value.as_str()).filter(|value| !value.is_empty())
     }
 
-    pub fn set(&mut self, name: &str, value: &str) {
+    pub(super) fn set(&mut self, name: &str, value: &str) {
         match self.variables.iter_mut().find(|(known, _)| known == name) {
             Some((_, old)) => value.clone_into(old),
             None => self.variables.push((name.to_owned(), value.to_owned())),
@@ -56,7 +56,7 @@ impl Environment {
     }
 
     /// What the bytes of a block say, or why they are none.
-    pub fn decode(bytes: &[u8]) -> Result<Self, &'static str> {
+    pub(super) fn decode(bytes: &[u8]) -> Result<Self, &'static str> {
         if bytes.len() != SIZE {
             return Err("it has not 1024 bytes");
         }
@@ -79,7 +79,7 @@ impl Environment {
     }
 
     /// The bytes of the block.
-    pub fn encode(&self) -> Result<[u8; SIZE], EnvironmentError> {
+    pub(super) fn encode(&self) -> Result<[u8; SIZE], EnvironmentError> {
         let mut text = SIGNATURE.to_owned();
         for (name, value) in &self.variables {
             text.push_str(name);
@@ -100,7 +100,7 @@ impl Environment {
         Ok(block)
     }
 
-    pub fn read(path: &Path) -> Result<Self, EnvironmentError> {
+    pub(super) fn read(path: &Path) -> Result<Self, EnvironmentError> {
         let bytes = std::fs::read(path).map_err(file("read", path))?;
         Self::decode(&bytes)
             .map_err(|why| EnvironmentError::Format { path: path.to_owned(), why })
@@ -108,7 +108,7 @@ impl Environment {
 
     /// Puts these variables in the place of those in the file, which must be a
     /// block already: a file that grew or moved is one that GRUB does not find.
-    pub fn write(&self, path: &Path) -> Result<(), EnvironmentError> {
+    pub(super) fn write(&self, path: &Path) -> Result<(), EnvironmentError> {
         let block = self.encode()?;
         Self::read(path)?;
         let open = OpenOptions::new().write(true).open(path);

@@ -17,7 +17,7 @@ use crate::problem::Problem;
 const NEEDED: [&str; 4] = ["/boot/xen.gz", "/boot/vmlinuz", "/sbin/init", "/usr/sbin/xlfsd"];
 
 /// Refuses what no host could start from. `name` is for the error.
-pub fn check(image: File, name: &str) -> Result<(), Problem> {
+pub(super) fn check(image: File, name: &str) -> Result<(), Problem> {
     let refuse = |why: String| {
         Problem::invalid("NOT_A_HOST_IMAGE", format!("the image {name} is no Dom0's: {why}"), Vec::new())
             .hint("A host's image is the ext4 file system dom0.ext4 that the image `dom0` is built to.")
@@ -37,7 +37,7 @@ pub fn check(image: File, name: &str) -> Result<(), Problem> {
 
 /// Bytes of the ext2/3/4 file system that begins in `device`, by its superblock
 /// (Documentation/filesystems/ext4/super.rst). None where there is none.
-pub fn file_system_size(device: &mut File) -> std::io::Result<Option<u64>> {
+pub(super) fn file_system_size(device: &mut File) -> std::io::Result<Option<u64>> {
     let mut block = [0; 1024];
     device.seek(SeekFrom::Start(1024))?;
     device.read_exact(&mut block)?;
@@ -55,7 +55,7 @@ pub fn file_system_size(device: &mut File) -> std::io::Result<Option<u64>> {
 
 /// SHA-256 of the first `size` bytes. `step` is told how many were read, and says
 /// whether to go on.
-pub fn hash(
+pub(super) fn hash(
     device: &mut File,
     size: u64,
     mut step: impl FnMut(u64) -> bool,

@@ -271,6 +271,3 @@ fn end(slots: Arc<Slots>, how: Restart) {
         slots.pulse.end("init was told to end the host, and did not");
     });
 }
-
-#[cfg(test)]
-mod tests;

@@ -19,7 +19,7 @@ const CHUNK: usize = 1 << 20;
 const FLUSH: u64 = 32 << 20;
 
 /// Writes the `size` bytes of `image` to `device`, which nobody has mounted.
-pub fn write(image: &File, size: u64, device: &Path, watch: Watch<'_>) -> Result<(), Problem> {
+pub(super) fn write(image: &File, size: u64, device: &Path, watch: Watch<'_>) -> Result<(), Problem> {
     let failed = |error: io::Error| {
         Problem::internal(format!("{} cannot be written", device.display()))
             .cause(&error)
@@ -63,7 +63,7 @@ pub fn write(image: &File, size: u64, device: &Path, watch: Watch<'_>) -> Result
 
 /// Reads the `size` bytes back from the disk and compares them with what they
 /// should be.
-pub fn verify(
+pub(super) fn verify(
     device: &Path,
     size: u64,
     expected: &Digest,

@@ -18,8 +18,10 @@
 mod pulse;
 mod take;
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use xlfs_xen::hypercall::{HypercallError, WatchdogId, Xen};
 
 pub use pulse::Pulse;
@@ -61,9 +63,27 @@ impl Timers for Xen {
     }
 }
 
+/// The timer that the daemon has now. A clone is the same.
+#[derive(Debug, Clone, Default)]
+pub struct Held(Arc<Mutex<Option<WatchdogId>>>);
+
+impl Held {
+    fn set(&self, id: WatchdogId) {
+        *self.0.lock() = Some(id);
+    }
+
+    pub fn get(&self) -> Option<WatchdogId> {
+        *self.0.lock()
+    }
+}
+
 /// Takes the watchdog, and calls Xen for ever, while `pulse` beats.
-pub async fn run<K: Keeper + ?Sized>(timers: &dyn Timers, kernel: &K, pulse: Pulse) {
-    let mut ours: Option<WatchdogId> = None;
+pub async fn run<K: Keeper + ?Sized>(
+    timers: &dyn Timers,
+    kernel: &K,
+    pulse: Pulse,
+    held: Held,
+) {
     let mut turns = tokio::time::interval(PACE);
     let mut stalled = false;
     loop {
@@ -79,6 +99,7 @@ pub async fn run<K: Keeper + ?Sized>(timers: &dyn Timers, kernel: &K, pulse: Pul
             tracing::warn!("the watchdog is petted again");
             stalled = false;
         }
+        let ours = held.get();
         let petted = match ours {
             Some(id) => timers.pet(id),
             None => Ok(false),
@@ -89,7 +110,7 @@ pub async fn run<K: Keeper + ?Sized>(timers: &dyn Timers, kernel: &K, pulse: Pul
             Ok(false) => match take(timers, kernel) {
                 Ok(id) => {
                     tracing::info!(timer = id.0, "Xen resets this host {TIMEOUT} s after a hang");
-                    ours = Some(id);
+                    held.set(id);
                 }
                 Err(error) => tracing::error!("nobody watches over this host: {error}"),
             },

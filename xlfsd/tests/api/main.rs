@@ -11,6 +11,7 @@ mod events;
 mod images;
 mod machine;
 mod meta;
+mod slots;
 mod snapshots;
 mod tasks;
 mod templates;
