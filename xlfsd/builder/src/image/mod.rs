@@ -2,7 +2,8 @@
 //! tree, and what is made out of that tree. All without root, and the same
 //! bytes for the same tree.
 //!
-//! `inputs` takes what the one who builds gives, `contents` composes the tree, `ext4`, `cpio` and `archive` write it, `disk` makes a disk of such
+//! `inputs` takes what the one who builds gives, `contents` composes the tree, `runnable`
+//! holds its programs against it, `ext4`, `cpio` and `archive` write it, `disk` makes a disk of such
 //! files with the boot loader of `grub`, `bill` lists what is in it.
 
 mod archive;
@@ -10,9 +11,11 @@ mod bill;
 mod contents;
 mod cpio;
 mod disk;
+mod elf;
 mod ext4;
 mod grub;
 pub(crate) mod inputs;
+mod runnable;
 mod sparse;
 
 use std::collections::BTreeMap;
@@ -54,6 +57,12 @@ pub enum ImageError {
     NoSuchFile { path: String },
     #[error("{path} (of {owner}) must not be in the image")]
     Forbidden { path: String, owner: String },
+    #[error(
+        "programs that cannot start in the image: {}. Add the packages that bring what is \
+         missing (their recipes belong into depends.run), or link statically",
+        list.join("; ")
+    )]
+    Unrunnable { list: Vec<String> },
     #[error("{file}: its content has {found} bytes, more than max_content allows ({allowed})")]
     TooLarge { file: String, found: u64, allowed: u64 },
     #[error("{file}: the image has no file {path:?} to copy")]
@@ -112,6 +121,7 @@ pub fn compose(
     {
         return Ok(true);
     }
+    runnable::check(store, &contents)?;
     let work = store.work_folder("image")?;
     let mut artifacts = BTreeMap::new();
     // Disks last: they are made of the others.
