@@ -7,7 +7,7 @@ use std::process::Command;
 
 use xlfs_builder::image::export;
 
-use crate::lab::{Lab, Told};
+use crate::lab::{Lab, Told, request};
 
 const IMAGE: &str = r##"
 name = "small"
@@ -212,4 +212,31 @@ async fn a_program_without_its_libraries_is_told() {
     lab.build(&["i"]).await.fine();
     lab.file("images/i.toml", "name = \"i\"\nsummary = \"i\"\npackages = [\"dash\"]\n");
     lab.build(&["i"]).await.failure("i");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_image_is_verified_with_its_packages() {
+    let lab = lab();
+    let builder = lab.builder();
+    let error = builder.verify(&request(&["small"])).await.unwrap_err();
+    assert_eq!(error.to_string(), "tools has no result to compare with: build it first");
+    lab.build(&["small"]).await.fine();
+    let verified = builder.verify(&request(&["small"])).await.unwrap();
+    let names: Vec<&str> = verified.iter().map(|it| it.package.as_str()).collect();
+    assert_eq!(names, ["tools", "small"]);
+    assert!(verified.iter().all(|it| it.differences.is_empty()), "{verified:?}");
+
+    // As if the first composition had come out otherwise.
+    let path = lab.store().join("images/t/small.json");
+    let record = builder.store().image("t", "small").unwrap().unwrap();
+    let other = builder.store().put_bytes(b"other").unwrap();
+    let text = fs::read_to_string(&path).unwrap();
+    let text = text.replace(&record.artifacts["root.img"].hash, &other.hash);
+    let size = format!("\"size\": {}", record.artifacts["root.img"].size);
+    fs::write(&path, text.replace(&size, "\"size\": 5")).unwrap();
+    let verified = builder.verify(&request(&["small"])).await.unwrap();
+    let differences: Vec<_> = verified[1].differences.iter().map(|it| it.path.as_str()).collect();
+    assert_eq!(differences, ["root.img"]);
+    // Nothing was published.
+    assert_eq!(builder.store().image("t", "small").unwrap().unwrap().artifacts["root.img"], other);
 }
