@@ -205,10 +205,21 @@ impl Builder {
         Ok(Build { log, cancel, task: tokio::spawn(scheduler.run()) })
     }
 
-    /// Builds packages a second time, from what is in the store, and compares.
+    /// Builds packages a second time, from what is in the store, and compares; of an
+    /// image, all of its packages, and then composes it again (with the inputs that it
+    /// was given).
     pub async fn verify(&self, request: &Request) -> Result<Vec<Verified>, BuildError> {
+        self.verify_each(request, |_| {}).await
+    }
+
+    /// The same; `told` hears of each as soon as it is compared.
+    pub async fn verify_each(
+        &self,
+        request: &Request,
+        told: impl FnMut(&Verified) + Send,
+    ) -> Result<Vec<Verified>, BuildError> {
         let _in_use = self.store.in_use();
-        verify::verify(&Arc::new(self.known(request)?), &self.machine, &request.targets).await
+        verify::verify(&Arc::new(self.known(request)?), &self.machine, told).await
     }
 
     /// Removes what nothing leads to; the set's sources stay.

@@ -5,7 +5,7 @@ use std::error::Error;
 use std::io::{self, Write};
 use std::path::Path;
 
-use xlfs_builder::build::{Builder, Request, Standing};
+use xlfs_builder::build::{Builder, Request, Standing, Verified};
 use xlfs_builder::recipe::RecipeSet;
 use xlfs_builder::tree::Node;
 use xlfs_builder::{image, timeline, with_causes};
@@ -242,14 +242,14 @@ async fn verify(at: &Where, what: &What) -> Done {
     let mut fine = bad.is_empty();
     let request = what.request();
     if !request.targets.is_empty() {
-        for verified in builder.verify(&request).await? {
-            fine &= verified.differences.is_empty();
-            let count = verified.differences.len();
-            println!("{}: built again, {count} differences", verified.package);
+        let told = |verified: &Verified| {
+            println!("{}: again, {} differences", verified.package, verified.differences.len());
             for one in &verified.differences {
                 println!("  {}: /{} {}", one.output, one.path, one.how);
             }
-        }
+        };
+        let all = builder.verify_each(&request, told).await?;
+        fine &= all.iter().all(|verified| verified.differences.is_empty());
     }
     Ok(fine)
 }

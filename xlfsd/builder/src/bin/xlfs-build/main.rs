@@ -156,7 +156,7 @@ enum Command {
         #[arg(long, short)]
         output: Option<PathBuf>,
     },
-    /// Build packages a second time and compare, and read the whole store again
+    /// Build packages (also those of images) a second time and compare, and read the whole store again
     Verify {
         #[command(flatten)]
         at: Where,
