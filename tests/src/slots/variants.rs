@@ -23,7 +23,7 @@ pub struct Variant {
 const UNKNOWN: &str = "did not come so far that xlfsd could say why";
 
 /// All of them; the first one works.
-pub const ALL: [Variant; 7] = [
+pub(super) const ALL: [Variant; 7] = [
     Variant { name: "second", path: "/etc/motd", content: "the second image\n", reason: None },
     Variant {
         // The kernel panics, because init ends.
