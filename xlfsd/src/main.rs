@@ -215,7 +215,9 @@ fn give_back_watchdog(held: &Held) {
 /// nobody. Where /etc/rc has armed the watchdog, all of it is given back.
 fn fail_for_good(problem: &Problem) -> ExitCode {
     // The xlfsd that has the state in use has the watchdog too.
-    if Boot::read().is_some() && !on_trial() && problem.reason != "STATE_IN_USE"
+    if Boot::read().is_some()
+        && !on_trial()
+        && problem.reason != "STATE_IN_USE"
         && let Ok(xen) = Xen::open()
     {
         watchdog::give_back_all(&xen, Path::new(KERNEL_WATCHDOG));

@@ -97,7 +97,9 @@ fn first_boot(host: &Machine, images: &Images) -> Result<String, SlotsError> {
     check(written.contains("Read-only"), || format!("the root can be written: {written}"))?;
     // After a boot the slot is, to the bit, what was built.
     let size = images.slot.metadata().map_err(system("look at the slot's image"))?.len();
-    let command = format!("head -c {size} $(findfs PARTLABEL=xlfs-root-a 2>/dev/null || echo /dev/vda3) | sha256sum");
+    let command = format!(
+        "head -c {size} $(findfs PARTLABEL=xlfs-root-a 2>/dev/null || echo /dev/vda3) | sha256sum"
+    );
     let found = host.sh(&command)?;
     let ours = super::machine::digest(&images.slot)?;
     check(found.starts_with(&ours), || format!("slot a reads {found}, and {ours} was built"))?;

@@ -55,7 +55,9 @@ impl HostChecks {
         for network in self.net.networks.all() {
             match self.net.networks.readiness(&network.name) {
                 Readiness::Ready => {}
-                Readiness::Unknown => return Err(format!("network {}: not set up yet", network.name)),
+                Readiness::Unknown => {
+                    return Err(format!("network {}: not set up yet", network.name));
+                }
                 Readiness::Failed(problem) => {
                     return Err(format!("network {}: {problem:#}", network.name));
                 }
@@ -73,7 +75,9 @@ impl HostChecks {
             let broken = |(name, problem): (&str, &_)| format!("pool {name}: {problem:#}");
             for (name, pool) in volumes.pools().iter() {
                 match pool {
-                    Ok(pool) => pool.list().map(drop).map_err(|problem| broken((name, &problem)))?,
+                    Ok(pool) => {
+                        pool.list().map(drop).map_err(|problem| broken((name, &problem)))?
+                    }
                     Err(problem) => return Err(broken((name, problem))),
                 }
             }

@@ -102,8 +102,7 @@ impl Environment {
 
     pub(super) fn read(path: &Path) -> Result<Self, EnvironmentError> {
         let bytes = std::fs::read(path).map_err(file("read", path))?;
-        Self::decode(&bytes)
-            .map_err(|why| EnvironmentError::Format { path: path.to_owned(), why })
+        Self::decode(&bytes).map_err(|why| EnvironmentError::Format { path: path.to_owned(), why })
     }
 
     /// Puts these variables in the place of those in the file, which must be a

@@ -19,8 +19,12 @@ const NEEDED: [&str; 4] = ["/boot/xen.gz", "/boot/vmlinuz", "/sbin/init", "/usr/
 /// Refuses what no host could start from. `name` is for the error.
 pub(super) fn check(image: File, name: &str) -> Result<(), Problem> {
     let refuse = |why: String| {
-        Problem::invalid("NOT_A_HOST_IMAGE", format!("the image {name} is no Dom0's: {why}"), Vec::new())
-            .hint("A host's image is the ext4 file system dom0.ext4 that the image `dom0` is built to.")
+        Problem::invalid(
+            "NOT_A_HOST_IMAGE",
+            format!("the image {name} is no Dom0's: {why}"),
+            Vec::new(),
+        )
+        .hint("A host's image is the ext4 file system dom0.ext4 that the image `dom0` is built to.")
     };
     let system = Ext4::load(Box::new(image))
         .map_err(|error| refuse("it is no ext4 file system".into()).cause(&error))?;
@@ -41,9 +45,8 @@ pub(super) fn file_system_size(device: &mut File) -> std::io::Result<Option<u64>
     let mut block = [0; 1024];
     device.seek(SeekFrom::Start(1024))?;
     device.read_exact(&mut block)?;
-    let word = |at: usize| {
-        u32::from_le_bytes([block[at], block[at + 1], block[at + 2], block[at + 3]])
-    };
+    let word =
+        |at: usize| u32::from_le_bytes([block[at], block[at + 1], block[at + 2], block[at + 3]]);
     let (magic, incompat) = (word(0x38) & 0xffff, word(0x60));
     if magic != 0xef53 {
         return Ok(None);

@@ -177,7 +177,9 @@ impl HostOperations {
                 "FOREIGN_DOMAINS",
                 format!("domains run that xlfs did not make: {}", names.join(", ")),
             )
-            .hint("End them by the means that made them, or use --force: they end with the host."));
+            .hint(
+                "End them by the means that made them, or use --force: they end with the host.",
+            ));
         }
         let mut steps = Vec::new();
         if !running.guests.is_empty() {
@@ -199,7 +201,12 @@ impl HostOperations {
         let plan: Vec<_> = steps.iter().map(|step| step.planned(&work)).collect();
         let generated = BTreeMap::new();
         if dry_run {
-            return Ok(Accepted { task: None, plan, summary: format!("would begin the {summary}"), generated });
+            return Ok(Accepted {
+                task: None,
+                plan,
+                summary: format!("would begin the {summary}"),
+                generated,
+            });
         }
         let turn = self.take_turn()?;
         let task = self.base.tasks.begin(kind, "host", plan.clone());

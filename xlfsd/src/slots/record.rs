@@ -82,8 +82,7 @@ impl SlotRecords {
 
     pub fn write(&self, slot: Slot, record: &SlotRecord) -> Result<(), Problem> {
         let failed = |error: &(dyn std::error::Error + 'static)| {
-            Problem::internal(format!("the record of slot {slot} cannot be written"))
-                .cause(error)
+            Problem::internal(format!("the record of slot {slot} cannot be written")).cause(error)
         };
         let text = toml::to_string(record).map_err(|error| failed(&error))?;
         durable::write_whole(&self.path(slot), text.as_bytes()).map_err(|error| failed(&error))
@@ -105,9 +104,7 @@ impl SlotRecords {
             [] => durable::remove(&path),
             _ => durable::write_whole(&path, (names.join("\n") + "\n").as_bytes()),
         };
-        kept.map_err(|error| {
-            Problem::internal("the guests that run cannot be noted").cause(&error)
-        })
+        kept.map_err(|error| Problem::internal("the guests that run cannot be noted").cause(&error))
     }
 
     fn guests(&self) -> PathBuf {

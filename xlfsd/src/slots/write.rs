@@ -19,7 +19,12 @@ const CHUNK: usize = 1 << 20;
 const FLUSH: u64 = 32 << 20;
 
 /// Writes the `size` bytes of `image` to `device`, which nobody has mounted.
-pub(super) fn write(image: &File, size: u64, device: &Path, watch: Watch<'_>) -> Result<(), Problem> {
+pub(super) fn write(
+    image: &File,
+    size: u64,
+    device: &Path,
+    watch: Watch<'_>,
+) -> Result<(), Problem> {
     let failed = |error: io::Error| {
         Problem::internal(format!("{} cannot be written", device.display()))
             .cause(&error)

@@ -78,12 +78,7 @@ impl Held {
 }
 
 /// Takes the watchdog, and calls Xen for ever, while `pulse` beats.
-pub async fn run<K: Keeper + ?Sized>(
-    timers: &dyn Timers,
-    kernel: &K,
-    pulse: Pulse,
-    held: Held,
-) {
+pub async fn run<K: Keeper + ?Sized>(timers: &dyn Timers, kernel: &K, pulse: Pulse, held: Held) {
     let mut turns = tokio::time::interval(PACE);
     let mut stalled = false;
     loop {

@@ -8,8 +8,8 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 use tonic::transport::Channel;
-use xlfs_proto::v1::import_image_request::{Header, Part};
 use xlfs_proto::v1::image_service_client::ImageServiceClient;
+use xlfs_proto::v1::import_image_request::{Header, Part};
 use xlfs_proto::v1::slot_service_client::SlotServiceClient;
 use xlfs_proto::v1::{
     ImageKind, ImportImageRequest, ListSlotsRequest, RestartHostRequest, RollBackHostRequest, Slot,
@@ -44,7 +44,9 @@ struct Host {
 async fn host(slot: Which, trial: bool, variables: &str) -> Host {
     let told = Arc::new(Told::default());
     let power = told.clone();
-    let daemon = Daemon::with_slots(|dir, base| slots(dir, base, Boot { slot, trial }, power, variables)).await;
+    let daemon =
+        Daemon::with_slots(|dir, base| slots(dir, base, Boot { slot, trial }, power, variables))
+            .await;
     let slots = SlotServiceClient::new(daemon.connect().await);
     Host { daemon, told, slots }
 }
@@ -128,7 +130,10 @@ async fn a_host_without_slots_says_what_to_do() {
     let daemon = Daemon::with_guests().await;
     let mut slots = SlotServiceClient::new(daemon.connect().await);
     let refused = slots.list_slots(ListSlotsRequest {}).await.unwrap_err();
-    assert_eq!((refused.code(), reason(&refused)), (tonic::Code::FailedPrecondition, "NOT_ON_SLOTS".into()));
+    assert_eq!(
+        (refused.code(), reason(&refused)),
+        (tonic::Code::FailedPrecondition, "NOT_ON_SLOTS".into())
+    );
     let refused = slots.upgrade_host(upgrade("x")).await.unwrap_err();
     assert_eq!(reason(&refused), "NOT_ON_SLOTS");
 }
@@ -179,7 +184,9 @@ async fn what_is_no_hosts_image_is_refused_before_anything_is_written() {
     let mut host = host(Which::A, false, "good=a\n").await;
     host.import("guest", &HOST[2..], 8 << 20).await;
     host.import("large", &HOST, SLOT + (1 << 20)).await;
-    for (image, why) in [("guest", "NOT_A_HOST_IMAGE"), ("large", "SLOT_TOO_SMALL"), ("none", "NO_SUCH_IMAGE")] {
+    for (image, why) in
+        [("guest", "NOT_A_HOST_IMAGE"), ("large", "SLOT_TOO_SMALL"), ("none", "NO_SUCH_IMAGE")]
+    {
         let refused = host.slots.upgrade_host(upgrade(image)).await.unwrap_err();
         assert_eq!(reason(&refused), why);
     }
