@@ -207,7 +207,7 @@ fn broken(host: &Machine, variant: &Variant, at: usize) -> Result<String, SlotsE
     let a = slot(host, "a")?;
     is(&a, "good", true)?;
     is(&a, "next", true)?;
-    let log = host.sh("grep -c TRIAL_FAILED /var/log/messages || true")?;
+    let log = host.sh("grep -c 'failed its trial' /var/log/messages || true")?;
     check(log.trim() != "0", || "the log does not tell of it".into())?;
     host.sh(&format!("xlfsctl image delete {}", variant.name))?;
     Ok(format!(" (slot a started {took:.0?} after slot b)"))
