@@ -92,6 +92,9 @@ pub struct Config {
     pub recipes: PathBuf,
     /// Size of the pool of jobs; 0: as many as there are processors.
     pub jobs: usize,
+    /// How many packages may be built at the same time; 0: as many as there are jobs.
+    /// With 1 they come one after another, each with the whole pool for its make.
+    pub packages: usize,
     /// Where sources are looked for beside the lock's places.
     pub places: Places,
     /// Who steps run as when the builder is root.
@@ -101,7 +104,8 @@ pub struct Config {
 impl Config {
     /// With the usual values for everything else.
     pub fn new(store: PathBuf, recipes: PathBuf) -> Self {
-        Self { store, recipes, jobs: 0, places: Places::default(), user: BUILD_USER }
+        let (places, user) = (Places::default(), BUILD_USER);
+        Self { store, recipes, jobs: 0, packages: 0, places, user }
     }
 }
 
@@ -146,7 +150,9 @@ impl Builder {
         let pool = Arc::new(pool::Pool::new(jobs).map_err(BuildError::Pool)?);
         let suite = set.file.debian.as_ref().map(|it| it.suite.clone());
         let fetcher = Arc::new(Fetcher::new(store.clone(), config.places.clone(), suite));
-        Ok(Self { store, set, fetcher, machine: Machine { pool, user } })
+        let packages = if config.packages == 0 { jobs } else { config.packages };
+        let machine = Machine { pool, packages, user };
+        Ok(Self { store, set, fetcher, machine })
     }
 
     /// The set.
@@ -166,7 +172,8 @@ impl Builder {
 
     /// What would be built, and why. Reads the disk.
     pub fn plan(&self, request: &Request) -> Result<Plan, BuildError> {
-        plan::plan(&self.known(request)?, request, self.machine.pool.size)
+        let at_once = self.machine.pool.size.min(self.machine.packages);
+        plan::plan(&self.known(request)?, request, at_once)
     }
 
     /// Starts a build. Needs a tokio runtime with time and I/O, whose threads

@@ -29,6 +29,8 @@ use crate::tree::{Attributes, Tree};
 pub(super) struct Machine {
     /// The pool of jobs.
     pub pool: Arc<Pool>,
+    /// So many packages at a time.
+    pub packages: usize,
     /// Who steps run as, if we are root.
     pub user: Option<u32>,
 }

@@ -60,6 +60,7 @@ enum Message {
 struct Progress {
     waiting: BTreeSet<String>,
     ready: BTreeMap<String, Ready>,
+    running: BTreeSet<String>,
     records: Records,
     summary: Summary,
 }
@@ -85,9 +86,12 @@ impl Scheduler {
             let going = !self.cancel.is_cancelled();
             if going {
                 self.look_up(&mut progress, &mut tasks, &downloads);
-                self.tokens.want(progress.ready.len());
+                // A token that nobody can use yet would be missing in the pool.
+                let room = self.machine.packages.saturating_sub(progress.running.len());
+                self.tokens.want(progress.ready.len().min(room));
             }
-            let asking = going && !progress.ready.is_empty();
+            let room = progress.running.len() < self.machine.packages;
+            let asking = going && room && !progress.ready.is_empty();
             tokio::select! {
                 Some(message) = tasks.join_next() => match message {
                     Ok(message) => self.hear(message, &mut progress),
@@ -176,6 +180,7 @@ impl Scheduler {
         let Some(ready) = progress.ready.remove(name) else { return };
         let estimate = times.get(name).copied();
         let name = name.to_owned();
+        progress.running.insert(name.clone());
         self.log.tell(Event::Started { package: name.clone(), estimate });
         let (known, machine) = (Arc::clone(&self.known), self.machine.clone());
         let (log, cancel) = (self.log.clone(), self.cancel.clone());
@@ -211,11 +216,13 @@ impl Scheduler {
             }
             Message::Built(package, record, _token) => {
                 progress.summary.built += 1;
+                progress.running.remove(&package);
                 let (seconds, changed) = (record.seconds, record.changed);
                 progress.records.insert(package.clone(), Arc::new(*record));
                 self.log.tell(Event::Built { package, seconds, changed });
             }
             Message::Failed(package, failed) => {
+                progress.running.remove(&package);
                 if self.cancel.is_cancelled() {
                     return;
                 }

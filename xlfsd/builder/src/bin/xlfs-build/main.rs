@@ -34,6 +34,9 @@ struct Where {
     /// Size of the pool of jobs (0: as many as there are processors)
     #[arg(long, short, default_value_t = 0)]
     jobs: usize,
+    /// How many packages may be built at the same time (0: as many as there are jobs)
+    #[arg(long, value_name = "COUNT", default_value_t = 0)]
+    packages: usize,
     /// Who steps run as when this runs as root
     #[arg(long, default_value_t = BUILD_USER)]
     user: u32,
@@ -43,6 +46,7 @@ impl Where {
     fn config(&self) -> Config {
         Config {
             jobs: self.jobs,
+            packages: self.packages,
             places: Places { folders: self.folders.clone(), mirrors: self.mirrors.clone() },
             user: self.user,
             ..Config::new(self.store.clone(), self.recipes.clone())
