@@ -7,6 +7,7 @@
 //! built again with an equal result changes nothing (early cut-off).
 
 mod script;
+pub(crate) mod shell;
 
 pub(crate) use script::MARK;
 

@@ -10,6 +10,7 @@ mod one;
 mod plan;
 mod pool;
 mod schedule;
+mod shell;
 mod verify;
 
 use std::collections::BTreeSet;
@@ -32,6 +33,7 @@ use crate::tree::Conflict;
 
 pub use events::{Event, EventLog, EventReader, History, Numbered, Summary};
 pub use plan::{Plan, Planned, Standing};
+pub use shell::{Shell, ShellRequest};
 pub use verify::{Difference, Verified};
 
 use known::Known;
@@ -67,6 +69,10 @@ pub enum BuildError {
     Vanished { package: String },
     #[error("{package} has no result to compare with: build it first")]
     NotBuilt { package: String },
+    #[error("{package} has no step {step:?}; it has {steps}")]
+    NoSuchStep { package: String, step: String, steps: String },
+    #[error("the sandbox of {package} needs what is not built: {missing} (build {package} first)")]
+    Needs { package: String, missing: String },
     #[error("permission: the package has no file or folder {path:?}")]
     NoSuchFile { path: String },
     #[error("outputs: nothing in the package matches {pattern:?}")]

@@ -99,7 +99,9 @@ pub(super) async fn build(
                 .take_file(&work.path().join("log"), false)
                 .map(|log| Outcome { outputs, log, started, seconds, steps })
                 .map_err(|error| early(error.into())),
-            Err(error) => Err(fail(&known, &package, work.path(), error, started, seconds)),
+            Err(error) => {
+                Err(fail(&known, &package, &action.digest, work.path(), error, started, seconds))
+            }
         };
         // A sandbox's folders may lack write permission, which a plain removal needs.
         let path = work.keep();
@@ -111,7 +113,8 @@ pub(super) async fn build(
     .await?
 }
 
-fn lay_out(
+/// A folder with the action's root in `root`, and an empty `build` for its user.
+pub(super) fn lay_out(
     store: &Store,
     name: &str,
     action: &Action,
@@ -132,18 +135,23 @@ fn lay_out(
     Ok(work)
 }
 
-/// Keeps the log, and says more where the reason lies elsewhere.
+/// What fails when a package was built, but its files are not what the recipe says.
+pub(super) const OUTPUTS: &str = "outputs";
+
+/// Keeps the log and the work folder, and says more where the reason lies elsewhere.
 fn fail(
     known: &Known,
     package: &Package,
+    action: &Digest,
     work: &Path,
     error: BuildError,
     started: u64,
     seconds: f64,
 ) -> Box<Failed> {
+    let set = &known.set.file.name;
     let step = match &error {
         BuildError::Sandbox(error) => error.step().to_owned(),
-        _ => "outputs".to_owned(),
+        _ => OUTPUTS.to_owned(),
     };
     let log = work.join("log");
     let tail = sandbox::tail(&log, 20);
@@ -162,9 +170,11 @@ fn fail(
             log,
             started,
             seconds,
+            action: Some(action.clone()),
+            work: known.store.keep_work(set, &package.name, &work.join("build")).ok(),
         };
         // The failure itself is reported; that its log could not be kept is less.
-        let _ = known.store.publish_failure(&known.set.file.name, &failure);
+        let _ = known.store.publish_failure(set, &failure);
     }
     Box::new(Failed { step, error, tail })
 }

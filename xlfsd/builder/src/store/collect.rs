@@ -31,8 +31,8 @@ pub struct Collected {
 }
 
 impl Store {
-    /// Removes what nothing leads to. Roots are the newest result of each package,
-    /// images, logs of failures, and the given sources. Nothing else may use
+    /// Removes what nothing leads to, and kept work folders. Roots are the newest
+    /// result of each package, images, logs of failures, and the given sources. Nothing else may use
     /// the store meanwhile.
     pub fn collect(&self, sources: &[Digest]) -> Result<Collected, StoreError> {
         let _alone = self.exclusive()?;
@@ -50,6 +50,8 @@ impl Store {
         for path in self.records("failed")? {
             live.extend(read::<Failure>(&path)?.map(|failure| failure.log.hash));
         }
+        // Work folders are large, and what is in them can be had again.
+        self.drop_all_works()?;
         for path in self.records("toolchains")? {
             let used = fs::metadata(&path).and_then(|meta| meta.modified());
             let age = used.ok().and_then(|used| used.elapsed().ok()).unwrap_or_default();

@@ -98,6 +98,12 @@ pub struct Failure {
     pub started: u64,
     /// Until it failed.
     pub seconds: f64,
+    /// What was built.
+    #[serde(default)]
+    pub action: Option<Digest>,
+    /// Its work folder's name, if that was kept: see [`Store::kept_work`].
+    #[serde(default)]
+    pub work: Option<String>,
 }
 
 /// An image as it was composed.
@@ -137,10 +143,11 @@ impl Store {
         let failed = self.failed_path(&record.provenance.set, &record.package);
         match fs::remove_file(&failed) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                Err(FileError::at("remove", &failed)(error).into())
+                return Err(FileError::at("remove", &failed)(error).into());
             }
-            _ => Ok(()),
+            _ => {}
         }
+        self.drop_works(&record.provenance.set, &record.package)
     }
 
     /// Says that this is the newest result of a package.

@@ -13,5 +13,6 @@ mod kernel;
 mod kill;
 mod lab;
 mod pool;
+mod shell;
 mod sources;
 mod toolchains;

@@ -5,13 +5,12 @@ use std::error::Error;
 use std::io::{self, Write};
 use std::path::Path;
 
-use xlfs_builder::build::{Builder, Request, Standing};
+use xlfs_builder::build::{Builder, Request, ShellRequest, Standing};
 use xlfs_builder::recipe::RecipeSet;
 use xlfs_builder::tree::Node;
 use xlfs_builder::{image, timeline, with_causes};
 
-use crate::progress;
-use crate::{Command, What, Where};
+use crate::{Command, What, Where, progress, shell};
 
 /// Whether all is well, or why the command could not do its work.
 type Done = Result<bool, Box<dyn Error>>;
@@ -29,6 +28,10 @@ pub(crate) async fn run(command: Command) -> Done {
         Command::Files { at, package, toolchain } => files(&at, &package, toolchain.as_deref()),
         Command::Graph { at, output } => graph(&at, output.as_deref()),
         Command::Verify { at, what } => verify(&at, &what).await,
+        Command::Shell { at, package, step, toolchain, check } => {
+            let builder = Builder::open(&at.config())?;
+            shell::run(&builder, &ShellRequest { package, toolchain, check, step }).await
+        }
         Command::Gc { at } => gc(&at),
     }
 }

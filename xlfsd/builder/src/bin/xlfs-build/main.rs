@@ -2,6 +2,7 @@
 
 mod command;
 mod progress;
+mod shell;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -155,6 +156,22 @@ enum Command {
         at: Where,
         #[command(flatten)]
         what: What,
+    },
+    /// Open a package's sandbox: what its last failure left, or its sources
+    Shell {
+        #[command(flatten)]
+        at: Where,
+        /// The package
+        package: String,
+        /// Begin anew, with all before this step done
+        #[arg(long)]
+        step: Option<String>,
+        /// Toolchain (none: the set's)
+        #[arg(long)]
+        toolchain: Option<String>,
+        /// With the package's own tests among the steps
+        #[arg(long)]
+        check: bool,
     },
     /// Remove results that no recipe leads to any more
     Gc {
