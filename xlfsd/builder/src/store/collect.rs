@@ -11,7 +11,7 @@ use super::record::{Failure, ImageRecord, Record, read};
 use super::{Store, StoreError};
 use crate::digest::Digest;
 use crate::durable::FileError;
-use crate::reapi::Directory;
+use crate::reapi::{self, Directory};
 use crate::toolchain::Imported;
 
 /// A toolchain that was not used for so long is copied anew when it is needed.
@@ -135,7 +135,7 @@ impl Store {
         let message = Directory::decode(self.read_blob(folder)?.as_slice()).map_err(|_| lacks())?;
         live.extend(message.files.into_iter().filter_map(|it| it.digest).map(|it| it.hash));
         for below in &message.directories {
-            let digest = below.digest.as_ref().and_then(|it| it.to_digest()).ok_or_else(lacks)?;
+            let digest = below.digest.as_ref().and_then(reapi::named).ok_or_else(lacks)?;
             self.mark(&digest, live)?;
         }
         Ok(())

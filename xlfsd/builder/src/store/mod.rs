@@ -77,6 +77,12 @@ pub enum StoreError {
         /// In the package.
         path: String,
     },
+    /// One package's link and another's folder, at one path, would lead out of a root.
+    #[error("{path} would be laid out outside of the sandbox's root, through a symbolic link")]
+    Outside {
+        /// In the root.
+        path: String,
+    },
     /// Names must be UTF-8.
     #[error("the name {name:?} is not UTF-8")]
     Name {
