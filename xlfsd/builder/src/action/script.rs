@@ -1,7 +1,7 @@
 //! The shell that runs a package's steps inside the sandbox.
 
 use crate::recipe::Package;
-use crate::recipe::package::BuildIn;
+use crate::recipe::package::{BuildIn, Jobs};
 
 /// Begins the lines with which the script tells that a step starts.
 pub(crate) const MARK: char = '\u{1e}';
@@ -87,10 +87,23 @@ pub(crate) fn until(package: &Package, check: bool, step: Option<&str>) -> Strin
     start(package) + &stages.take_while(|(name, _)| before(name)).map(|it| it.1).collect::<String>()
 }
 
+/// A remote executor gives no tokens of ours: there, a package has the machine's
+/// processors.
+const SHARED: &str = "\
+if [ -z \"${XLFS_JOBS:-}\" ]; then
+    XLFS_JOBS=$(nproc 2>/dev/null) || XLFS_JOBS=1
+    export XLFS_JOBS MAKEFLAGS=\"-j$XLFS_JOBS\"
+fi
+";
+const ALONE: &str = "export XLFS_JOBS=1 MAKEFLAGS=-j1\n";
+
+/// What comes before the first step. All output is one stream, as it is here, also
+/// where errors would be another (the API knows two).
 fn start(package: &Package) -> String {
     let build = build_folder(package);
+    let jobs = if package.jobs == Jobs::Shared { SHARED } else { ALONE };
     let mut text = format!(
-        "set -eu\numask 022\n\
+        "set -eu\numask 022\nexec 2>&1\n{jobs}\
          step() {{\n    printf '\\036%s\\n' \"$1\"\n    cd \"$2\"\n    sh -eu \"/xlfs/steps/$1\"\n}}\n\
          mkdir -p /build/home /build/src {build}\n\
          mkdir -p /build/out/usr/bin /build/out/usr/lib /build/out/usr/lib64 /build/out/usr/sbin\n"

@@ -4,6 +4,7 @@
 //! `plan` says what would be built and why; `schedule` runs a build; `one` builds
 //! one package; `pool` shares the jobs; `known` keeps what a build has read; `events` tells of it.
 
+mod away;
 mod events;
 mod known;
 mod one;
@@ -25,6 +26,7 @@ use crate::graph::{self, GraphError};
 use crate::image::ImageError;
 use crate::pattern::PatternError;
 use crate::recipe::{LoadError, RecipeSet};
+use crate::remote::{self, Remote, RemoteError};
 use crate::sandbox::SandboxError;
 use crate::source::{Fetcher, Places, SourceError};
 use crate::store::{Collected, Store, StoreError};
@@ -55,6 +57,8 @@ pub enum BuildError {
     Source(#[from] SourceError),
     #[error(transparent)]
     Sandbox(#[from] SandboxError),
+    #[error(transparent)]
+    Remote(#[from] RemoteError),
     #[error(transparent)]
     Image(#[from] ImageError),
     #[error("the toolchain cannot be copied from this machine")]
@@ -98,11 +102,13 @@ pub struct Config {
     pub recipes: PathBuf,
     /// Size of the pool of jobs; 0: as many as there are processors.
     pub jobs: usize,
-    /// How many packages may be built at the same time; 0: as many as there are jobs.
+    /// How many packages may be built here at the same time; 0: as many as there are jobs.
     /// With 1 they come one after another, each with the whole pool for its make.
     pub packages: usize,
     /// Where sources are looked for beside the lock's places.
     pub places: Places,
+    /// A remote executor that builds packages instead of this machine.
+    pub remote: Option<remote::Config>,
     /// Who steps run as when the builder is root.
     pub user: u32,
 }
@@ -111,7 +117,7 @@ impl Config {
     /// With the usual values for everything else.
     pub fn new(store: PathBuf, recipes: PathBuf) -> Self {
         let (places, user) = (Places::default(), BUILD_USER);
-        Self { store, recipes, jobs: 0, packages: 0, places, user }
+        Self { store, recipes, jobs: 0, packages: 0, places, remote: None, user }
     }
 }
 
@@ -139,6 +145,7 @@ pub struct Builder {
     set: Arc<RecipeSet>,
     fetcher: Arc<Fetcher>,
     machine: Machine,
+    remote: Option<remote::Config>,
 }
 
 impl Builder {
@@ -158,7 +165,9 @@ impl Builder {
         let fetcher = Arc::new(Fetcher::new(store.clone(), config.places.clone(), suite));
         let packages = if config.packages == 0 { jobs } else { config.packages };
         let machine = Machine { pool, packages, user };
-        Ok(Self { store, set, fetcher, machine })
+        config.remote.as_ref().map(Remote::check).transpose()?;
+        let remote = config.remote.clone();
+        Ok(Self { store, set, fetcher, machine, remote })
     }
 
     /// The set.
@@ -195,6 +204,7 @@ impl Builder {
             log: log.clone(),
             cancel: cancel.clone(),
             rebuild: request.rebuild,
+            remote: self.remote.clone(),
             tokens: pool::Tokens::new(&self.machine.pool).map_err(BuildError::Pool)?,
         };
         Ok(Build { log, cancel, task: tokio::spawn(scheduler.run()) })

@@ -13,9 +13,10 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use super::known::{Known, Records};
-use super::one::{self, blocking};
+use super::one;
 use super::{BuildError, Builder, Request, plan};
 use crate::action::shell as files;
+use crate::blocking;
 use crate::durable::remove_tree;
 use crate::sandbox::{self, Job, Place, SandboxError, ShellInput, ShellOutput};
 use crate::source::Fetcher;

@@ -20,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 use crate::durable::FileError;
 use crate::store::StepTime;
 
-pub(crate) use output::tail;
+pub(crate) use output::{last_step, tail};
 pub(crate) use terminal::open;
 pub use terminal::{ShellInput, ShellOutput};
 

@@ -81,6 +81,9 @@ pub struct Provenance {
     pub host_packages: Vec<String>,
     /// Whether the package's own tests ran.
     pub checked: bool,
+    /// The remote executor that built it, or whose cache had it; none: this machine.
+    #[serde(default)]
+    pub by: Option<String>,
 }
 
 /// A build that failed; its log is kept as long as the package is not built.

@@ -6,6 +6,7 @@
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used)]
 
 mod caching;
+mod casd;
 mod failures;
 mod images;
 mod isolation;
@@ -13,6 +14,7 @@ mod kernel;
 mod kill;
 mod lab;
 mod pool;
+mod remote;
 mod shell;
 mod sources;
 mod toolchains;

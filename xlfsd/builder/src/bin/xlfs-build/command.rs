@@ -5,12 +5,12 @@ use std::error::Error;
 use std::io::{self, Write};
 use std::path::Path;
 
-use xlfs_builder::build::{Builder, Request, ShellRequest, Standing};
+use xlfs_builder::build::{Builder, Config, Request, ShellRequest, Standing};
 use xlfs_builder::recipe::RecipeSet;
 use xlfs_builder::tree::Node;
 use xlfs_builder::{image, timeline, with_causes};
 
-use crate::{Command, What, Where, progress, shell};
+use crate::{Away, Command, What, Where, progress, shell};
 
 /// Whether all is well, or why the command could not do its work.
 type Done = Result<bool, Box<dyn Error>>;
@@ -19,7 +19,9 @@ pub(crate) async fn run(command: Command) -> Done {
     match command {
         Command::Check { at } => check(&at),
         Command::Plan { at, what } => plan(&at, &what),
-        Command::Build { at, what, output } => build(&at, &what, output.as_deref()).await,
+        Command::Build { at, what, away, output } => {
+            build(&at, &what, &away, output.as_deref()).await
+        }
         Command::Fetch { at, what } => fetch(&at, &what),
         Command::Why { at, what } => why(&at, &what),
         Command::Log { at, package, step, toolchain } => {
@@ -87,8 +89,8 @@ fn plan(at: &Where, what: &What) -> Done {
     Ok(true)
 }
 
-async fn build(at: &Where, what: &What, output: Option<&Path>) -> Done {
-    let builder = Builder::open(&at.config())?;
+async fn build(at: &Where, what: &What, away: &Away, output: Option<&Path>) -> Done {
+    let builder = Builder::open(&Config { remote: away.config(), ..at.config() })?;
     let request = request(&builder, what);
     let targets = request.targets.clone();
     let build = builder.start(request)?;
