@@ -7,6 +7,7 @@
 mod clones;
 mod console;
 mod daemon;
+mod devices;
 mod events;
 mod images;
 mod machine;
