@@ -4,6 +4,7 @@
 //! and from what they answer, or their [`Problem`]s, to messages.
 
 mod authority;
+mod builds;
 mod console;
 mod domains;
 mod events;
