@@ -9,7 +9,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 use xlfs_proto::DEFAULT_SOCKET;
 
 use crate::commands::{
-    clone, console, create, device, events, host, image, import, lifecycle, list, logs, man,
+    build, clone, console, create, device, events, host, image, import, lifecycle, list, logs, man,
     network, pool, show, snapshot, task, template, volume, wait,
 };
 use crate::complete;
@@ -126,6 +126,8 @@ pub(crate) enum Command {
     Pool(pool::Pool),
     #[command(subcommand)]
     Network(network::Network),
+    #[command(subcommand)]
+    Build(build::Build),
     #[command(subcommand)]
     Host(host::Host),
     #[command(subcommand)]

@@ -1,5 +1,6 @@
 //! The commands, a file for each: its arguments, and what it does with them.
 
+pub(crate) mod build;
 mod change;
 pub(crate) mod clone;
 pub(crate) mod console;
@@ -98,6 +99,7 @@ async fn dispatch(cli: Cli) -> Result<Exit, Failure> {
         Command::Volume(args) => args.run(session).await,
         Command::Pool(args) => args.run(session).await,
         Command::Network(args) => args.run(session).await,
+        Command::Build(args) => args.run(session).await,
         Command::Host(args) => args.run(session).await,
         Command::Task(args) => args.run(session).await,
         Command::Completion(args) => args.run(&session.output),

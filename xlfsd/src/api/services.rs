@@ -21,6 +21,8 @@ use xlfs_proto::v1::event_service_server::EventServiceServer;
 use xlfs_proto::v1::host_service_server::HostServiceServer;
 use xlfs_proto::v1::image_service_server::ImageServiceServer;
 use xlfs_proto::v1::network_service_server::NetworkServiceServer;
+use xlfs_proto::v1::recipe_service_server::RecipeServiceServer;
+use xlfs_proto::v1::source_service_server::SourceServiceServer;
 use xlfs_proto::v1::task_service_server::TaskServiceServer;
 use xlfs_proto::v1::template_service_server::TemplateServiceServer;
 use xlfs_proto::v1::volume_service_server::VolumeServiceServer;
@@ -32,6 +34,8 @@ use super::events::Events;
 use super::host::{HostApi, HostInfo};
 use super::images::Images;
 use super::networks::NetworkList;
+use super::recipes::RecipeApi;
+use super::sources::SourceApi;
 use super::tasks::Tasks;
 use super::templates::Templates;
 use super::volumes::VolumeApi;
@@ -112,6 +116,10 @@ impl Services {
     /// Building from source.
     pub fn add_builds(&mut self, builds: Builds) {
         let stopping = self.stopping.clone();
+        let recipes = RecipeApi { builds: builds.clone() };
+        self.add(limited!(RecipeServiceServer::new(recipes)));
+        let sources = SourceApi { builds: builds.clone(), stopping: stopping.clone() };
+        self.add(limited!(SourceServiceServer::new(sources)));
         self.add(limited!(BuildServiceServer::new(BuildApi { builds, stopping })));
     }
 

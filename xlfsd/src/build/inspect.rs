@@ -88,7 +88,7 @@ impl Builds {
         Ok(Box::pin(futures::stream::iter(parts)))
     }
 
-    /// The picture of the last build, or of what depends on what.
+    /// The picture of the last build.
     pub async fn draw(&self, request: pb::DrawBuildRequest) -> Result<String, Problem> {
         self.with_builder(request.set.clone(), move |builder| {
             let set = &builder.set().file.name;
@@ -136,7 +136,8 @@ impl Builds {
             .with_builder(request.set.clone(), move |builder| {
                 let (set, image) = (builder.set(), &request.image);
                 if !set.images.contains_key(image) {
-                    let message = format!("the set {} has no image {:?}", set.file.name, short(image));
+                    let message =
+                        format!("the set {} has no image {:?}", set.file.name, short(image));
                     return Err(Problem::not_found("NO_SUCH_IMAGE", message)
                         .hint("List them: xlfsctl recipe list"));
                 }
@@ -151,7 +152,8 @@ impl Builds {
                     let path = builder.store().blob(&digest, false);
                     let path = path.map_err(|error| problem::of_store(&error))?;
                     let file = File::open(&path).map_err(|error| {
-                        Problem::internal(format!("{} cannot be read", path.display())).cause(&error)
+                        Problem::internal(format!("{} cannot be read", path.display()))
+                            .cause(&error)
                     })?;
                     let (size, sha256) = (digest.size, digest.hash);
                     Ok((pb::ExportedFile { name, size, sha256 }, file))
@@ -178,9 +180,8 @@ fn send(
     parts: &mpsc::Sender<Result<pb::ExportPart, tonic::Status>>,
 ) -> bool {
     let name = about.name.clone();
-    let send = |part: Exported| {
-        parts.blocking_send(Ok(pb::ExportPart { part: Some(part) })).is_ok()
-    };
+    let send =
+        |part: Exported| parts.blocking_send(Ok(pb::ExportPart { part: Some(part) })).is_ok();
     if !send(Exported::File(about)) {
         return false;
     }

@@ -121,11 +121,7 @@ pub(super) fn event(entry: &Entry) -> pb::BuildEvent {
             })
         }
     };
-    pb::BuildEvent {
-        number: entry.number as u64,
-        time: Some(moment(entry.time)),
-        kind: Some(kind),
-    }
+    pb::BuildEvent { number: entry.number as u64, time: Some(moment(entry.time)), kind: Some(kind) }
 }
 
 fn of_builder(event: Event) -> Kind {

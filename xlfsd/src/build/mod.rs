@@ -27,9 +27,11 @@ mod log;
 mod message;
 mod place;
 mod problem;
+mod recipes;
 mod record;
 mod run;
 mod sets;
+mod sources;
 mod table;
 mod threads;
 mod verify;
@@ -45,6 +47,7 @@ use xlfs_builder::source::Places;
 use xlfs_proto::v1 as pb;
 
 pub use config::BuilderConfig;
+pub use sources::Addition;
 
 use crate::base::Base;
 use crate::problem::{Problem, ProblemKind};

@@ -51,11 +51,13 @@ fn refusal(there: &Occupant) -> Problem {
                     "Watch it (xlfsctl build watch {id}), or end it (xlfsctl build cancel {id})."
                 ))
         }
-        Occupant::Starting => busy("another build is starting")
-            .hint("Watch it: xlfsctl build watch"),
+        Occupant::Starting => {
+            busy("another build is starting").hint("Watch it: xlfsctl build watch")
+        }
         Occupant::Verification => busy("packages are being built again to compare them")
             .hint("Try again when that has ended."),
-        Occupant::Collection => busy("the store is being collected")
-            .hint("Try again when that has ended."),
+        Occupant::Collection => {
+            busy("the store is being collected").hint("Try again when that has ended.")
+        }
     }
 }

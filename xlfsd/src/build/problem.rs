@@ -5,7 +5,6 @@ use std::error::Error;
 use std::io;
 
 use xlfs_builder::build::{BuildError, Cause};
-use xlfs_builder::durable::FileError;
 use xlfs_builder::graph::GraphError;
 use xlfs_builder::recipe::LoadError;
 use xlfs_builder::sandbox::SandboxError;
@@ -122,11 +121,6 @@ pub(super) fn no_sandbox() -> Problem {
         .hint("Or build on another machine with xlfs-build, and import the images.")
 }
 
-/// A file operation of the daemon's own.
-pub(super) fn of_file(error: &FileError) -> Problem {
-    if is_full(error) { full(error) } else { plain(ProblemKind::Internal, "STORE_FAILED", error) }
-}
-
 fn full(error: &dyn Error) -> Problem {
     plain(ProblemKind::ResourceExhausted, "DISK_FULL", error)
         .hint("Free some space, or run xlfsctl build gc; what is built is kept.")
@@ -166,9 +160,11 @@ pub(super) fn of_failures(first: (&str, &str, &str), others: usize, cause: Cause
             "CANNOT_BUILD",
             "Mend what it says, and start again.".to_owned(),
         ),
-        Cause::Recipe => {
-            (ProblemKind::FailedPrecondition, "BUILD_FAILED", format!("xlfsctl build log {package}"))
-        }
+        Cause::Recipe => (
+            ProblemKind::FailedPrecondition,
+            "BUILD_FAILED",
+            format!("xlfsctl build log {package}"),
+        ),
     };
     let mut problem = Problem::new(kind, name, message)
         .step(step)

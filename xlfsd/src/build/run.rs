@@ -112,8 +112,7 @@ impl Builds {
             steps.push(PlannedStep::new("import-images", "into the image store"));
         }
         let task = self.shared.base.tasks.begin("build", object, steps);
-        let live =
-            Arc::new(Live { id, record: record.into(), log, task: task.id().to_owned() });
+        let live = Arc::new(Live { id, record: record.into(), log, task: task.id().to_owned() });
         place.begun(Arc::clone(&live));
         tracing::info!(id, targets = ?live.record.lock().asked.targets, "a build has begun");
         let answer = message::build(&live.snapshot(), &live.task, true);
@@ -143,11 +142,7 @@ impl Builds {
     }
 
     /// The events of a build from `from` on, up to its end.
-    pub async fn watch(
-        &self,
-        id: &str,
-        from: u64,
-    ) -> Result<ReplyStream<pb::BuildEvent>, Problem> {
+    pub async fn watch(&self, id: &str, from: u64) -> Result<ReplyStream<pb::BuildEvent>, Problem> {
         let from = usize::try_from(from).unwrap_or(usize::MAX);
         let found = self.shared.table.lock().find(id)?;
         let message = |entry: Entry| Ok(message::event(&entry));
@@ -301,7 +296,9 @@ impl Running {
             let result = import::import(&images, &wanted).await;
             let Wanted { image, file, alias, .. } = wanted;
             let (digest, changed, problem) = match result {
-                Ok(imported) => (imported.record.digest.to_string(), imported.changed, String::new()),
+                Ok(imported) => {
+                    (imported.record.digest.to_string(), imported.changed, String::new())
+                }
                 Err(problem) => {
                     let text = format!("{problem:#}");
                     task.log(format!("{image}: {file} is not in the image store: {text}"));

@@ -17,7 +17,8 @@ pub(super) fn all(config: &BuilderConfig) -> BTreeMap<String, PathBuf> {
         // A folder that is not there has no sets.
         for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
             let path = entry.path();
-            if let (true, Some(name)) = (path.join("set.toml").is_file(), entry.file_name().to_str())
+            if let (true, Some(name)) =
+                (path.join("set.toml").is_file(), entry.file_name().to_str())
             {
                 found.insert(name.to_owned(), path);
             }

@@ -70,14 +70,15 @@ impl Table {
         });
         for record in ended.values_mut().filter(|it| it.state == State::Running) {
             let path = record::events_path(&folder, record.id);
-            let done = log::end_interrupted(&path, record.counts, record.started)
-                .and_then(|(events, last)| {
+            let done = log::end_interrupted(&path, record.counts, record.started).and_then(
+                |(events, last)| {
                     record.events = events;
                     record.ended = Some(last);
                     record.state = State::Interrupted;
                     record.problem = "xlfsd ended in the middle of it".to_owned();
                     record::write(&folder, record)
-                });
+                },
+            );
             if let Err(error) = done {
                 warn(format!("{:#}", Problem::internal(error.to_string()).cause(&error)));
             }

@@ -80,7 +80,8 @@ fn find(text: &str, key: &str, value: &str) -> Option<(usize, usize)> {
     let is_key = |line: &str| {
         let line = line.trim_start().trim_start_matches('[');
         let rest = line.strip_prefix(last).or_else(|| line.split_once(last).map(|it| it.1));
-        !line.starts_with('#') && rest.is_some_and(|it| it.trim_start().starts_with(['=', ']', '.']))
+        !line.starts_with('#')
+            && rest.is_some_and(|it| it.trim_start().starts_with(['=', ']', '.']))
     };
     let quoted = |line: &str| {
         let spellings = [
