@@ -10,7 +10,7 @@ use xlfs_proto::DEFAULT_SOCKET;
 
 use crate::commands::{
     build, clone, console, create, device, events, host, image, import, lifecycle, list, logs, man,
-    network, pool, show, snapshot, task, template, volume, wait,
+    network, pool, recipe, show, snapshot, source, task, template, volume, wait,
 };
 use crate::complete;
 use crate::exit::MEANINGS;
@@ -128,6 +128,10 @@ pub(crate) enum Command {
     Network(network::Network),
     #[command(subcommand)]
     Build(build::Build),
+    #[command(subcommand)]
+    Source(source::Source),
+    #[command(subcommand)]
+    Recipe(recipe::Recipe),
     #[command(subcommand)]
     Host(host::Host),
     #[command(subcommand)]

@@ -15,9 +15,11 @@ pub(crate) mod image;
 pub(crate) mod imported;
 pub(crate) mod network;
 pub(crate) mod outcome;
+pub(crate) mod recipe;
 pub(crate) mod result;
 #[cfg(test)]
 mod schema;
+pub(crate) mod source;
 pub(crate) mod task;
 pub(crate) mod template;
 pub(crate) mod volume;

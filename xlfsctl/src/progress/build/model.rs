@@ -29,6 +29,8 @@ pub(super) struct Model {
     total: usize,
     done: BTreeSet<String>,
     running: BTreeMap<String, Row>,
+    /// Sources that are looked for, since when.
+    fetching: BTreeMap<String, SystemTime>,
     /// Seconds that each package is expected to take which is to be built.
     work: BTreeMap<String, f64>,
     /// Seconds until the end when it began.
@@ -45,6 +47,7 @@ impl Model {
             total: build.counts.as_ref().map_or(0, |it| it.packages as usize),
             done: BTreeSet::new(),
             running: BTreeMap::new(),
+            fetching: BTreeMap::new(),
             work,
             estimate: plan.estimate_seconds,
             failed: 0,
@@ -69,12 +72,20 @@ impl Model {
                     row.step.clone_from(&step.step);
                 }
             }
+            Some(Kind::Fetching(fetching)) => {
+                self.fetching.insert(fetching.file.clone(), since);
+            }
+            Some(Kind::Fetched(fetched)) => drop(self.fetching.remove(&fetched.file)),
             Some(Kind::Cached(package)) => self.end(package),
             Some(Kind::Built(built)) => self.end(&built.package),
             Some(Kind::Skipped(skipped)) => self.end(&skipped.package),
             Some(Kind::Image(image)) => self.end(&image.image),
             Some(Kind::Failed(failed)) => {
                 self.failed += 1;
+                // Its sources may be why: which ones were its is not said.
+                if failed.step == "fetch" {
+                    self.fetching.retain(|file, _| !failed.reason.contains(file.as_str()));
+                }
                 self.end(&failed.package);
             }
             _ => {}
@@ -103,8 +114,14 @@ impl Model {
         let room = most.saturating_sub(2).max(1);
         let mut lines: Vec<String> =
             self.running.iter().take(room).map(|(name, row)| line(name, row, now, width)).collect();
-        if self.running.len() > room {
-            lines.push(format!("and {} more", self.running.len() - room));
+        let fetched = self.fetching.iter().map(|(file, since)| {
+            let elapsed = span(now.duration_since(*since).unwrap_or_default());
+            cut(&format!("fetching {} {elapsed:>6}", plain(file)), width)
+        });
+        lines.extend(fetched.take(room.saturating_sub(lines.len())));
+        let hidden = (self.running.len() + self.fetching.len()).saturating_sub(lines.len());
+        if hidden > 0 {
+            lines.push(format!("and {hidden} more"));
         }
         let (done, total) = (self.done.len(), self.total.max(self.done.len()));
         let filled = BAR * done / total.max(1);
