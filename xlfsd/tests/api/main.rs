@@ -8,6 +8,7 @@ mod builds;
 mod clones;
 mod console;
 mod daemon;
+mod devices;
 mod events;
 mod images;
 mod machine;
