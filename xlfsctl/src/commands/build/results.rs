@@ -21,7 +21,7 @@ use crate::output::guest_text::GuestText;
 use crate::output::table::{Align, Table};
 use crate::output::text::plain;
 use crate::output::time;
-use crate::output::view::result::{FileView, FilesView};
+use crate::output::view::result::{ExportedFileView, ExportedView, FileView, FilesView};
 use crate::progress::build::about;
 
 /// Print what a package's last build printed.
@@ -200,18 +200,22 @@ impl Graph {
 impl Export {
     pub(super) async fn run(self, session: &Session) -> Result<Exit, Failure> {
         let set = self.set.unwrap_or_default();
-        export(session, &set, &self.image, &self.folder).await?;
+        let files = export(session, &set, &self.image, &self.folder).await?;
+        if !session.output.is_table() {
+            session.output.document(&ExportedView { image: self.image, files })?;
+        }
         Ok(Exit::Ok)
     }
 }
 
-/// Writes the files of an image into a folder, each under its name once it is whole.
+/// Writes the files of an image into a folder, each under its name once it is whole, and
+/// answers what came.
 pub(super) async fn export(
     session: &Session,
     set: &str,
     image: &str,
     folder: &Path,
-) -> Result<(), Failure> {
+) -> Result<Vec<ExportedFileView>, Failure> {
     let tried = || format!("cannot export {image}");
     let wrong = |what: &Path, error: &std::io::Error| {
         Failure::io(format!("cannot write {}", plain(&what.to_string_lossy())), error)
@@ -222,6 +226,7 @@ pub(super) async fn export(
     let mut parts = service.export_build(request).await.context(tried)?.into_inner();
     fs::create_dir_all(folder).map_err(|error| wrong(folder, &error))?;
     let mut current: Option<Writing> = None;
+    let mut files = Vec::new();
     while let Some(part) = parts.message().await.context(tried)? {
         match part.part {
             Some(Exported::File(file)) => {
@@ -235,6 +240,7 @@ pub(super) async fn export(
                 let part = folder.join(format!(".{}.part", file.name));
                 let opened = File::create(&part).map_err(|error| wrong(&part, &error))?;
                 let path = folder.join(&file.name);
+                files.push(ExportedFileView::new(&file, &path));
                 current = Some(Writing { file: opened, part, path, left: file.size });
             }
             Some(Exported::Chunk(chunk)) => {
@@ -247,7 +253,8 @@ pub(super) async fn export(
             None => {}
         }
     }
-    finish(session, current)
+    finish(session, current)?;
+    Ok(files)
 }
 
 /// A file that is on its way.

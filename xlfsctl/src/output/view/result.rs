@@ -1,7 +1,9 @@
 //! What came out of builds: files, comparisons, collections.
 
+use std::path::Path;
+
 use serde::Serialize;
-use xlfs_proto::v1::{CollectStoreResponse, PackageFile, VerifiedPackage};
+use xlfs_proto::v1::{CollectStoreResponse, ExportedFile, PackageFile, VerifiedPackage};
 
 use crate::errors::filled;
 
@@ -20,6 +22,27 @@ pub(crate) struct FileView {
     executable: bool,
     sha256: Option<String>,
     target: Option<String>,
+}
+
+/// `build export`.
+#[derive(Debug, Serialize)]
+pub(crate) struct ExportedView {
+    pub(crate) image: String,
+    pub(crate) files: Vec<ExportedFileView>,
+}
+
+#[derive(Debug, Serialize)]
+pub(crate) struct ExportedFileView {
+    path: String,
+    size_bytes: u64,
+    sha256: String,
+}
+
+impl ExportedFileView {
+    pub(crate) fn new(file: &ExportedFile, path: &Path) -> ExportedFileView {
+        let path = path.to_string_lossy().into_owned();
+        ExportedFileView { path, size_bytes: file.size, sha256: file.sha256.clone() }
+    }
 }
 
 /// `build verify`.
