@@ -9,7 +9,7 @@
 mod script;
 pub(crate) mod shell;
 
-pub(crate) use script::MARK;
+pub use script::MARK;
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -71,13 +71,6 @@ impl Store {
         Ok(())
     }
 
-    /// Removes all kept folders. Nothing else may use the store.
-    pub(super) fn drop_all_works(&self) -> Result<(), StoreError> {
-        let kept = self.folder().join("kept");
-        remove_tree(&kept)?;
-        Ok(make_folder(&kept)?)
-    }
-
     fn kept_folder(&self, set: &str, package: &str) -> PathBuf {
         self.folder().join("kept").join(set).join(package)
     }

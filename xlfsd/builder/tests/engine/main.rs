@@ -7,8 +7,10 @@
 
 mod caching;
 mod casd;
+mod disk;
 mod failures;
 mod images;
+mod inputs;
 mod isolation;
 mod kernel;
 mod kill;

@@ -160,14 +160,14 @@ async fn a_shell_that_nobody_reads_ends() {
         said.push_str(&String::from_utf8_lossy(&bytes));
     }
     // gc would take what the shell stands on.
-    assert!(builder.collect().is_err());
+    assert!(builder.collect(false).is_err());
     drop((input, output));
     let deadline = std::time::Instant::now() + Duration::from_secs(20);
     while !crate::isolation::users_of("sleep\x0031.41\0").is_empty() {
         assert!(std::time::Instant::now() < deadline, "the shell lives on");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
-    builder.collect().unwrap();
+    builder.collect(false).unwrap();
     drop(builder);
     lab.builder();
     lab.nothing_left();
@@ -182,7 +182,10 @@ async fn gc_takes_kept_folders() {
     assert_eq!(kept(), 1);
     lab.build(&["a"]).await;
     assert_eq!(kept(), 1);
-    lab.builder().collect().unwrap();
+    let would = lab.builder().collect(true).unwrap();
+    assert_eq!((kept(), would.blobs), (1, 0));
+    assert!(would.bytes > 0);
+    lab.builder().collect(false).unwrap();
     assert_eq!(kept(), 0);
     let failure = lab.builder().store().failure("t", "a").unwrap().unwrap();
     assert_eq!(failure.step, "build");
