@@ -183,8 +183,7 @@ async fn gc_takes_kept_folders() {
     lab.build(&["a"]).await;
     assert_eq!(kept(), 1);
     let would = lab.builder().collect(true).unwrap();
-    assert_eq!((kept(), would.blobs), (1, 0));
-    assert!(would.bytes > 0);
+    assert!(kept() == 1 && would.bytes > 0);
     lab.builder().collect(false).unwrap();
     assert_eq!(kept(), 0);
     let failure = lab.builder().store().failure("t", "a").unwrap().unwrap();
