@@ -30,7 +30,7 @@ use crate::store::{Collected, Store, StoreError};
 use crate::toolchain::ToolchainError;
 use crate::tree::Conflict;
 
-pub use events::{Event, EventLog, EventReader, History, Numbered, Summary};
+pub use events::{Cause, Event, EventLog, EventReader, History, Numbered, Summary};
 pub use plan::{Plan, Planned, Standing};
 pub use verify::{Difference, Verified};
 
@@ -222,8 +222,9 @@ impl Builder {
         verify::verify(&Arc::new(self.known(request)?), &self.machine, told).await
     }
 
-    /// Removes what nothing leads to; the set's sources stay.
-    pub fn collect(&self) -> Result<Collected, BuildError> {
+    /// Removes what nothing leads to; the set's sources stay. With `dry`, only tells
+    /// what would go.
+    pub fn collect(&self, dry: bool) -> Result<Collected, BuildError> {
         let digest = |it: &crate::recipe::LockedSource| crate::digest::Digest {
             hash: it.sha256.clone(),
             size: it.size,
@@ -235,8 +236,8 @@ impl Builder {
                 || self.set.images.contains_key(name)
                 || self.set.problems.contains_key(name)
         };
-        self.store.forget(&self.set.file.name, known)?;
-        Ok(self.store.collect(&sources)?)
+        let forgotten = self.store.forgotten(&self.set.file.name, known)?;
+        Ok(self.store.collect(&sources, &forgotten, dry)?)
     }
 
     fn known(&self, request: &Request) -> Result<Known, BuildError> {

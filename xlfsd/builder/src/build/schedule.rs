@@ -16,7 +16,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::BuildError;
-use super::events::{Event, EventLog, History, Summary};
+use super::events::{Cause, Event, EventLog, History, Summary};
 use super::known::{Known, Records};
 use super::one::{self, Failed, Machine, blocking};
 use super::pool::{Token, Tokens};
@@ -229,8 +229,9 @@ impl Scheduler {
                     }
                 }
                 let reason = crate::with_causes(&failed.error);
+                let cause = Cause::of(&failed.error);
                 let (step, tail) = (failed.step, failed.tail);
-                self.log.tell(Event::Failed { package, step, reason, tail });
+                self.log.tell(Event::Failed { package, step, reason, tail, cause });
             }
         }
     }
@@ -271,6 +272,7 @@ impl Scheduler {
                         step: "image".to_owned(),
                         reason: crate::with_causes(&error),
                         tail: Vec::new(),
+                        cause: Cause::of(&error),
                     });
                 }
             }

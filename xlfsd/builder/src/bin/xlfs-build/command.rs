@@ -7,6 +7,8 @@ use std::path::Path;
 
 use xlfs_builder::build::{Builder, Request, Standing, Verified};
 use xlfs_builder::recipe::RecipeSet;
+use xlfs_builder::recipe::check::RecipeError;
+use xlfs_builder::recipe::locate::locate;
 use xlfs_builder::tree::Node;
 use xlfs_builder::{image, timeline, with_causes};
 
@@ -36,7 +38,14 @@ pub(crate) async fn run(command: Command) -> Done {
 fn check(at: &Where) -> Done {
     let set = RecipeSet::load(&at.recipes)?;
     for error in set.problems.values().flatten() {
-        eprintln!("xlfs-build: {}", with_causes(error));
+        let (text, place) = (with_causes(error), locate(&set, error));
+        match place.and_then(|place| Some((place.path, place.at?))) {
+            // Mistakes of the format name their place themselves.
+            Some((path, (line, column))) if !matches!(error, RecipeError::Text(_)) => {
+                eprintln!("xlfs-build: {}:{line}:{column}: {text}", path.display());
+            }
+            _ => eprintln!("xlfs-build: {text}"),
+        }
     }
     let count = set.problems.values().map(Vec::len).sum::<usize>();
     println!("{} packages, {} images, {count} mistakes", set.packages.len(), set.images.len());
@@ -255,7 +264,7 @@ async fn verify(at: &Where, what: &What) -> Done {
 }
 
 fn gc(at: &Where) -> Done {
-    let done = Builder::open(&at.config())?.collect()?;
+    let done = Builder::open(&at.config())?.collect(false)?;
     println!(
         "removed {} results and {} blobs ({} MiB); {} blobs stay",
         done.results,
