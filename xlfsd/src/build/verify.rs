@@ -9,10 +9,11 @@ use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::task::AbortOnDropHandle;
 use tonic::Status;
-use xlfs_builder::build::{Request, Verified};
+use xlfs_builder::build::{Builder, Request, Verified};
 use xlfs_builder::sandbox;
 use xlfs_proto::v1 as pb;
 
+use super::record::Asked;
 use super::table::Occupant;
 use super::{Builds, problem, run};
 use crate::api::ReplyStream;
@@ -38,45 +39,45 @@ impl Builds {
             .await??;
         let (results, stream) = mpsc::channel(1);
         let work = async move {
-            let (_place, _in_use) = (place, in_use);
-            // An image cannot be built again by itself: its packages are.
-            let is_image = |it: &String| builder.set().images.contains_key(it);
-            let (images, mut packages): (Vec<_>, Vec<_>) =
-                asked.targets.iter().cloned().partition(is_image);
-            if !images.is_empty() {
-                match builder.plan(&Request { targets: images, ..asked.request() }) {
-                    Ok(plan) => packages.extend(plan.packages.into_iter().map(|it| it.package)),
-                    Err(error) => {
-                        // Nobody else to tell.
-                        let _ = results.send(Err(problem::of(&error).into())).await;
-                        return;
-                    }
-                }
-            }
-            packages.sort();
-            packages.dedup();
-            for package in packages {
-                let request = Request { targets: vec![package], ..asked.request() };
-                let verified = builder.verify(&request).await;
-                let failed = verified.is_err();
-                let verified = verified.map_err(|error| Status::from(problem::of(&error)));
-                let told = match verified {
-                    Ok(list) => list.into_iter().map(|it| Ok(message(it))).collect(),
-                    Err(status) => vec![Err(status)],
-                };
-                for one in told {
-                    if results.send(one).await.is_err() {
-                        return;
-                    }
-                }
-                if failed {
-                    return;
-                }
+            let done = verify(&builder, &asked, &results).await;
+            // Whoever sees the end may take the place.
+            drop((place, in_use));
+            if let Err(problem) = done {
+                // Nobody else to tell.
+                let _ = results.send(Err(problem.into())).await;
             }
         };
         let work = AbortOnDropHandle::new(self.threads()?.spawn(work));
         Ok(Box::pin(Attended { stream: ReceiverStream::new(stream), _work: work }))
     }
+}
+
+/// Verifies one target after another, until nobody listens.
+async fn verify(
+    builder: &Builder,
+    asked: &Asked,
+    results: &mpsc::Sender<Result<pb::VerifiedPackage, Status>>,
+) -> Result<(), Problem> {
+    // An image cannot be built again by itself: its packages are.
+    let is_image = |it: &String| builder.set().images.contains_key(it);
+    let (images, mut packages): (Vec<_>, Vec<_>) =
+        asked.targets.iter().cloned().partition(is_image);
+    if !images.is_empty() {
+        let plan = builder.plan(&Request { targets: images, ..asked.request() });
+        let plan = plan.map_err(|error| problem::of(&error))?;
+        packages.extend(plan.packages.into_iter().map(|it| it.package));
+    }
+    packages.sort();
+    packages.dedup();
+    for package in packages {
+        let request = Request { targets: vec![package], ..asked.request() };
+        for one in builder.verify(&request).await.map_err(|error| problem::of(&error))? {
+            if results.send(Ok(message(one))).await.is_err() {
+                return Ok(());
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Results, and the work that ends with who reads them.
