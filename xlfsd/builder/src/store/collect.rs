@@ -58,6 +58,7 @@ impl Store {
         for path in roots("images")? {
             if let Some(image) = read::<ImageRecord>(&path)? {
                 live.extend(image.artifacts.into_values().map(|it| it.hash));
+                live.extend(image.inputs.into_values().map(|it| it.hash));
                 results.extend(image.packages.into_values().map(|it| it.hash));
             }
         }

@@ -5,7 +5,7 @@ use std::error::Error;
 use std::io::{self, Write};
 use std::path::Path;
 
-use xlfs_builder::build::{Builder, Request, Standing};
+use xlfs_builder::build::{Builder, Request, Standing, Verified};
 use xlfs_builder::recipe::RecipeSet;
 use xlfs_builder::recipe::check::RecipeError;
 use xlfs_builder::recipe::locate::locate;
@@ -90,7 +90,11 @@ fn plan(at: &Where, what: &What) -> Done {
             count => format!(" ({count} never built: guessed)"),
         }
     );
-    Ok(true)
+    for missing in &plan.missing_inputs {
+        let input = &missing.input;
+        println!("missing  {} takes {input} from you: add --input {input}=FILE", missing.image);
+    }
+    Ok(plan.missing_inputs.is_empty())
 }
 
 async fn build(at: &Where, what: &What, output: Option<&Path>) -> Done {
@@ -247,14 +251,14 @@ async fn verify(at: &Where, what: &What) -> Done {
     let mut fine = bad.is_empty();
     let request = what.request();
     if !request.targets.is_empty() {
-        for verified in builder.verify(&request).await? {
-            fine &= verified.differences.is_empty();
-            let count = verified.differences.len();
-            println!("{}: built again, {count} differences", verified.package);
+        let told = |verified: &Verified| {
+            println!("{}: again, {} differences", verified.package, verified.differences.len());
             for one in &verified.differences {
                 println!("  {}: /{} {}", one.output, one.path, one.how);
             }
-        }
+        };
+        let all = builder.verify_each(&request, told).await?;
+        fine &= all.iter().all(|verified| verified.differences.is_empty());
     }
     Ok(fine)
 }
