@@ -46,6 +46,18 @@ struct What {
     /// Build this package even if its result is there (repeatable).
     #[arg(long, value_name = "PACKAGE", add = complete::packages())]
     rebuild: Vec<String>,
+    /// A file that images ask for, by its name there (repeatable). xlfsd and xlfsctl need not
+    /// be given.
+    #[arg(long = "input", value_name = "NAME=FILE", value_parser = input)]
+    inputs: Vec<(String, String)>,
+}
+
+/// A name and the absolute path of a file.
+fn input(text: &str) -> Result<(String, String), String> {
+    let (name, file) = text.split_once('=').ok_or("write NAME=FILE, such as xlfsd=out/xlfsd")?;
+    let path = std::path::absolute(file).map_err(|error| error.to_string())?;
+    let path = path.to_str().ok_or("the path is not UTF-8")?;
+    Ok((name.to_owned(), path.to_owned()))
 }
 
 /// Which set, and with which toolchain.
@@ -67,6 +79,7 @@ impl What {
             toolchain: self.set.toolchain.unwrap_or_default(),
             check: self.check,
             rebuild: self.rebuild,
+            inputs: self.inputs.into_iter().collect(),
         }
     }
 }

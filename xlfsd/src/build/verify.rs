@@ -6,10 +6,10 @@ use std::task::{Context, Poll};
 
 use futures::Stream;
 use tokio::sync::mpsc;
-use tokio_stream::wrappers::ReceiverStream;
+use tokio_stream::wrappers::UnboundedReceiverStream;
 use tokio_util::task::AbortOnDropHandle;
 use tonic::Status;
-use xlfs_builder::build::{Builder, Request, Verified};
+use xlfs_builder::build::{Builder, Verified};
 use xlfs_builder::sandbox;
 use xlfs_proto::v1 as pb;
 
@@ -19,8 +19,11 @@ use super::{Builds, problem, run};
 use crate::api::ReplyStream;
 use crate::problem::Problem;
 
+/// One message for each package; there are not many.
+type Results = mpsc::UnboundedSender<Result<pb::VerifiedPackage, Status>>;
+
 impl Builds {
-    /// Verifies the packages among the targets, one after another.
+    /// Builds the targets again, and compares.
     pub async fn verify(
         &self,
         request: pb::BuildRequest,
@@ -37,52 +40,34 @@ impl Builds {
                 Ok::<_, Problem>((builder, asked))
             })
             .await??;
-        let (results, stream) = mpsc::channel(1);
+        let (results, stream) = mpsc::unbounded_channel();
         let work = async move {
             let done = verify(&builder, &asked, &results).await;
             // Whoever sees the end may take the place.
             drop((place, in_use));
             if let Err(problem) = done {
                 // Nobody else to tell.
-                let _ = results.send(Err(problem.into())).await;
+                let _ = results.send(Err(problem.into()));
             }
         };
         let work = AbortOnDropHandle::new(self.threads()?.spawn(work));
-        Ok(Box::pin(Attended { stream: ReceiverStream::new(stream), _work: work }))
+        Ok(Box::pin(Attended { stream: UnboundedReceiverStream::new(stream), _work: work }))
     }
 }
 
-/// Verifies one target after another, until nobody listens.
-async fn verify(
-    builder: &Builder,
-    asked: &Asked,
-    results: &mpsc::Sender<Result<pb::VerifiedPackage, Status>>,
-) -> Result<(), Problem> {
-    // An image cannot be built again by itself: its packages are.
-    let is_image = |it: &String| builder.set().images.contains_key(it);
-    let (images, mut packages): (Vec<_>, Vec<_>) =
-        asked.targets.iter().cloned().partition(is_image);
-    if !images.is_empty() {
-        let plan = builder.plan(&Request { targets: images, ..asked.request() });
-        let plan = plan.map_err(|error| problem::of(&error))?;
-        packages.extend(plan.packages.into_iter().map(|it| it.package));
-    }
-    packages.sort();
-    packages.dedup();
-    for package in packages {
-        let request = Request { targets: vec![package], ..asked.request() };
-        for one in builder.verify(&request).await.map_err(|error| problem::of(&error))? {
-            if results.send(Ok(message(one))).await.is_err() {
-                return Ok(());
-            }
-        }
-    }
-    Ok(())
+/// Verifies the targets, and tells of each as soon as it is compared.
+async fn verify(builder: &Builder, asked: &Asked, results: &Results) -> Result<(), Problem> {
+    let told = |one: &Verified| {
+        // When nobody listens any more, all of this is about to be dropped.
+        let _ = results.send(Ok(message(one)));
+    };
+    let verified = builder.verify_each(&asked.request(), told).await;
+    verified.map(drop).map_err(|error| problem::of(&error))
 }
 
 /// Results, and the work that ends with who reads them.
 struct Attended {
-    stream: ReceiverStream<Result<pb::VerifiedPackage, Status>>,
+    stream: UnboundedReceiverStream<Result<pb::VerifiedPackage, Status>>,
     _work: AbortOnDropHandle<()>,
 }
 
@@ -94,11 +79,11 @@ impl Stream for Attended {
     }
 }
 
-fn message(verified: Verified) -> pb::VerifiedPackage {
-    let differences = verified.differences.into_iter().map(|it| pb::FileDifference {
-        output: it.output,
-        path: it.path,
+fn message(verified: &Verified) -> pb::VerifiedPackage {
+    let differences = verified.differences.iter().map(|it| pb::FileDifference {
+        output: it.output.clone(),
+        path: it.path.clone(),
         how: it.how.to_owned(),
     });
-    pb::VerifiedPackage { package: verified.package, differences: differences.collect() }
+    pb::VerifiedPackage { package: verified.package.clone(), differences: differences.collect() }
 }
