@@ -102,6 +102,7 @@ pub(super) struct PlanRecord {
     pub packages: Vec<Planned>,
     pub estimate: f64,
     pub guessed: usize,
+    #[serde(default)]
     pub missing_inputs: Vec<String>,
 }
 
@@ -173,6 +174,12 @@ pub(super) fn read_all(folder: &Path, mut bad: impl FnMut(&Path, String)) -> BTr
         }
     }
     found
+}
+
+/// The last number that a build here had, also of one whose record makes no sense.
+pub(super) fn last_number(folder: &Path) -> u64 {
+    let number = |entry: fs::DirEntry| entry.path().file_stem()?.to_str()?.parse().ok();
+    fs::read_dir(folder).into_iter().flatten().flatten().filter_map(number).max().unwrap_or(0)
 }
 
 /// Forgets a build.
