@@ -7,6 +7,7 @@
 //! built again with an equal result changes nothing (early cut-off).
 
 mod script;
+pub(crate) mod shell;
 
 pub use script::MARK;
 
@@ -103,6 +104,9 @@ pub fn prepare(
             .map_err(|source| ActionError::Conflict { package: name(), source })?;
     }
     root.cover(layers.tree());
+    // Modes and owners are for images. A sandbox shows none of them, and some services
+    // refuse properties that they do not know.
+    root.forget_attributes();
     let mut inputs = own_inputs(package, around.set, around.toolchain, around.check);
     let toolchain = format!("toolchain {}", around.toolchain);
     inputs.insert(toolchain, around.toolchain_digest.short().to_owned());
@@ -295,23 +299,23 @@ fn digest(
     arguments: &[String],
     environment: &BTreeMap<String, String>,
 ) -> Result<Digest, StoreError> {
-    let pair = |(name, value): (&String, &String)| reapi::Pair {
+    let variable = |(name, value): (&String, &String)| reapi::command::EnvironmentVariable {
         name: name.clone(),
         value: value.clone(),
     };
     let command = reapi::Command {
         arguments: arguments.to_vec(),
-        environment_variables: environment.iter().map(pair).collect(),
+        environment_variables: environment.iter().map(variable).collect(),
         working_directory: WORK.to_owned(),
         output_paths: vec![OUT.to_owned()],
+        ..reapi::Command::default()
     };
-    let properties = [("ISA", std::env::consts::ARCH), ("OSFamily", std::env::consts::OS)];
-    let properties = properties
-        .map(|(name, value)| reapi::Pair { name: name.to_owned(), value: value.to_owned() });
+    let command = store.put_bytes(&command.encode_to_vec())?;
     let action = reapi::Action {
-        command_digest: Some((&store.put_bytes(&command.encode_to_vec())?).into()),
+        command_digest: Some((&command).into()),
         input_root_digest: Some((&root.digest()).into()),
-        platform: Some(reapi::Platform { properties: properties.to_vec() }),
+        platform: Some(reapi::platform()),
+        ..reapi::Action::default()
     };
     store.put_bytes(&action.encode_to_vec())
 }

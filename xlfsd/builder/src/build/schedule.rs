@@ -16,12 +16,15 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::BuildError;
+use super::away::{self, Away};
 use super::events::{Cause, Event, EventLog, History, Summary};
 use super::known::{Known, Records};
-use super::one::{self, Failed, Machine, blocking};
+use super::one::{self, Failed, Machine};
 use super::pool::{Token, Tokens};
 use crate::action::Action;
+use crate::blocking;
 use crate::image::Inputs;
+use crate::remote::{self, Remote, RemoteError};
 use crate::source::Fetcher;
 use crate::store::{InUse, Record};
 
@@ -33,6 +36,7 @@ pub(super) struct Scheduler {
     pub log: EventLog,
     pub cancel: CancellationToken,
     pub rebuild: BTreeSet<String>,
+    pub remote: Option<remote::Config>,
     pub inputs: Arc<Inputs>,
     pub tokens: Tokens,
     pub _in_use: InUse,
@@ -54,6 +58,12 @@ enum Message {
     /// With its token, which goes back when it is told.
     Built(String, Box<Record>, Token),
     Failed(String, Box<Failed>),
+    /// The remote executor's cache had it.
+    Received(String, Box<Record>),
+    /// Built by the remote executor, which takes no token.
+    BuiltAway(String, Box<Record>),
+    /// The remote executor did not do its work.
+    Returned(String, Ready, RemoteError),
 }
 
 /// What became of the packages so far.
@@ -61,8 +71,25 @@ enum Message {
 struct Progress {
     waiting: BTreeSet<String>,
     ready: BTreeMap<String, Ready>,
+    running: BTreeSet<String>,
+    /// Built by the remote executor just now.
+    away: BTreeSet<String>,
+    /// Came back from it.
+    returned: BTreeSet<String>,
     records: Records,
     summary: Summary,
+}
+
+impl Progress {
+    /// Whether the package is the remote executor's.
+    fn goes_away(&self, name: &str, remote: Option<&Arc<Remote>>) -> bool {
+        remote.is_some_and(|remote| remote.takes(name)) && !self.returned.contains(name)
+    }
+
+    /// What is ready to be built here.
+    fn here(&self, remote: Option<&Arc<Remote>>) -> impl Iterator<Item = &String> {
+        self.ready.keys().filter(move |name| !self.goes_away(name, remote))
+    }
 }
 
 /// So many downloads at a time.
@@ -81,21 +108,28 @@ impl Scheduler {
         let lengths = self.known.graph.path_lengths(seconds);
         let mut progress = Progress { waiting: names.clone(), ..Progress::default() };
         let mut tasks: JoinSet<Message> = JoinSet::new();
+        let remote = self.connect().await;
+        let remote = remote.as_ref();
         let downloads = Arc::new(Semaphore::new(DOWNLOADS));
         loop {
             let going = !self.cancel.is_cancelled();
             if going {
-                self.look_up(&mut progress, &mut tasks, &downloads);
-                self.tokens.want(progress.ready.len());
+                self.look_up(&mut progress, &mut tasks, &downloads, remote);
+                self.send_away(&mut progress, &mut tasks, remote, &lengths, &times);
+                // A token that nobody can use yet would be missing in the pool.
+                let room = self.machine.packages.saturating_sub(progress.running.len());
+                self.tokens.want(progress.here(remote).count().min(room));
             }
-            let asking = going && !progress.ready.is_empty();
+            let room = progress.running.len() < self.machine.packages;
+            let asking = going && room && progress.here(remote).next().is_some();
             tokio::select! {
                 Some(message) = tasks.join_next() => match message {
                     Ok(message) => self.hear(message, &mut progress),
                     Err(error) => std::panic::resume_unwind(error.into_panic()),
                 },
                 token = self.tokens.next(), if asking => {
-                    if let (Some(token), Some(name)) = (token, first(&progress.ready, &lengths)) {
+                    let name = first(progress.here(remote), &lengths);
+                    if let (Some(token), Some(name)) = (token, name) {
                         self.start(&name, token, &mut progress, &mut tasks, &times);
                     }
                 }
@@ -129,6 +163,7 @@ impl Scheduler {
         progress: &mut Progress,
         tasks: &mut JoinSet<Message>,
         downloads: &Arc<Semaphore>,
+        remote: Option<&Arc<Remote>>,
     ) {
         let due = |name: &&String| {
             let need = self.known.graph.needs.get(*name);
@@ -143,6 +178,7 @@ impl Scheduler {
             let (fetcher, log) = (Arc::clone(&self.fetcher), self.log.clone());
             let forced = self.rebuild.contains(&name);
             let downloads = Arc::clone(downloads);
+            let remote = remote.filter(|remote| !forced && remote.takes(&name)).cloned();
             tasks.spawn(async move {
                 let found = {
                     let (known, name) = (Arc::clone(&known), name.clone());
@@ -153,6 +189,11 @@ impl Scheduler {
                     Ok(Found::Nothing(ready)) => ready,
                     Err(error) => return failed(name, "sandbox", error),
                 };
+                if let Some(remote) = remote
+                    && let Some(message) = receive(&known, &remote, &name, &ready, &log).await
+                {
+                    return message;
+                }
                 // The semaphore is never closed.
                 let _permit = downloads.acquire().await;
                 let package = name.clone();
@@ -177,6 +218,7 @@ impl Scheduler {
         let Some(ready) = progress.ready.remove(name) else { return };
         let estimate = times.get(name).copied();
         let name = name.to_owned();
+        progress.running.insert(name.clone());
         self.log.tell(Event::Started { package: name.clone(), estimate });
         let (known, machine) = (Arc::clone(&self.known), self.machine.clone());
         let (log, cancel) = (self.log.clone(), self.cancel.clone());
@@ -200,6 +242,64 @@ impl Scheduler {
         });
     }
 
+    /// The remote executor, if there is one and it answers.
+    async fn connect(&self) -> Option<Arc<Remote>> {
+        match Remote::connect(self.remote.as_ref()?).await {
+            Ok(remote) => {
+                let (address, count) = (remote.address(), remote.at_once());
+                let text = format!("packages are built by {address}, {count} at a time");
+                self.log.tell(Event::Note { text });
+                Some(Arc::new(remote))
+            }
+            Err(error) => {
+                let reason = crate::with_causes(&error);
+                self.log.tell(Event::Note { text: format!("{reason}; packages are built here") });
+                None
+            }
+        }
+    }
+
+    /// Gives the remote executor what it may have.
+    fn send_away(
+        &self,
+        progress: &mut Progress,
+        tasks: &mut JoinSet<Message>,
+        remote: Option<&Arc<Remote>>,
+        lengths: &BTreeMap<String, f64>,
+        times: &BTreeMap<&str, f64>,
+    ) {
+        let Some(remote) = remote else { return };
+        while progress.away.len() < remote.at_once() {
+            let for_it =
+                progress.ready.keys().filter(|name| progress.goes_away(name, Some(remote)));
+            let Some(name) = first(for_it, lengths) else { return };
+            let Some(ready) = progress.ready.remove(&name) else { return };
+            let estimate = times.get(name.as_str()).copied();
+            progress.away.insert(name.clone());
+            self.log.tell(Event::Started { package: name.clone(), estimate });
+            let (known, remote) = (Arc::clone(&self.known), Arc::clone(remote));
+            let (log, cancel) = (self.log.clone(), self.cancel.clone());
+            tasks.spawn(async move {
+                let on_step = |step: &str| {
+                    log.tell(Event::Step { package: name.clone(), step: step.to_owned() });
+                };
+                let action = Arc::clone(&ready.action);
+                match away::build(&known, &remote, &name, &action, &cancel, on_step).await {
+                    Ok(outcome) => {
+                        let package = name.clone();
+                        let kept = blocking(move || keep(&known, &package, &ready, outcome)).await;
+                        match kept {
+                            Ok(record) => Message::BuiltAway(name, Box::new(record)),
+                            Err(error) => failed(name, "store", error),
+                        }
+                    }
+                    Err(Away::Failed(error)) => Message::Failed(name, error),
+                    Err(Away::Service(error)) => Message::Returned(name, ready, error),
+                }
+            });
+        }
+    }
+
     fn hear(&self, message: Message, progress: &mut Progress) {
         match message {
             Message::Cached(package, record) => {
@@ -210,13 +310,25 @@ impl Scheduler {
             Message::Ready(package, ready) => {
                 progress.ready.insert(package, ready);
             }
-            Message::Built(package, record, _token) => {
-                progress.summary.built += 1;
-                let (seconds, changed) = (record.seconds, record.changed);
-                progress.records.insert(package.clone(), Arc::new(*record));
-                self.log.tell(Event::Built { package, seconds, changed });
+            Message::Built(package, record, _token) => self.built(package, *record, progress),
+            Message::BuiltAway(package, record) => self.built(package, *record, progress),
+            Message::Received(package, record) => {
+                let from = record.provenance.by.as_deref().unwrap_or_default();
+                let text = format!("{package} comes from the cache of {from}");
+                self.log.tell(Event::Note { text });
+                self.hear(Message::Cached(package, record), progress);
+            }
+            Message::Returned(package, ready, error) => {
+                progress.away.remove(&package);
+                let reason = crate::with_causes(&error);
+                let text = format!("{reason}; {package} is built here");
+                self.log.tell(Event::Note { text });
+                progress.returned.insert(package.clone());
+                progress.ready.insert(package, ready);
             }
             Message::Failed(package, failed) => {
+                progress.running.remove(&package);
+                progress.away.remove(&package);
                 if self.cancel.is_cancelled() {
                     return;
                 }
@@ -234,6 +346,15 @@ impl Scheduler {
                 self.log.tell(Event::Failed { package, step, reason, tail, cause });
             }
         }
+    }
+
+    fn built(&self, package: String, record: Record, progress: &mut Progress) {
+        progress.summary.built += 1;
+        progress.running.remove(&package);
+        progress.away.remove(&package);
+        let (seconds, changed) = (record.seconds, record.changed);
+        progress.records.insert(package.clone(), Arc::new(record));
+        self.log.tell(Event::Built { package, seconds, changed });
     }
 
     /// Composes the images all of whose packages are there.
@@ -293,10 +414,13 @@ fn failed(package: String, step: &str, error: BuildError) -> Message {
     Message::Failed(package, Box::new(failed))
 }
 
-/// The ready package with the longest path behind it.
-fn first(ready: &BTreeMap<String, Ready>, lengths: &BTreeMap<String, f64>) -> Option<String> {
+/// The package with the longest path behind it.
+fn first<'a>(
+    ready: impl Iterator<Item = &'a String>,
+    lengths: &BTreeMap<String, f64>,
+) -> Option<String> {
     let length = |name: &String| lengths.get(name).copied().unwrap_or_default();
-    ready.keys().max_by(|one, two| length(one).total_cmp(&length(two))).cloned()
+    ready.max_by(|one, two| length(one).total_cmp(&length(two))).cloned()
 }
 
 fn look_up(
@@ -318,6 +442,34 @@ fn look_up(
         host_packages: Arc::new(host_packages),
         from: BTreeMap::new(),
     }))
+}
+
+/// Takes a result from the remote executor's cache, if it has one.
+async fn receive(
+    known: &Arc<Known>,
+    remote: &Remote,
+    name: &str,
+    ready: &Ready,
+    log: &EventLog,
+) -> Option<Message> {
+    let note = |reason: String| {
+        let text = format!("{reason}; its cache is not used for {name}");
+        log.tell(Event::Note { text });
+        None
+    };
+    match away::cached(known, remote, name, &ready.action).await {
+        Ok(Some(outcome)) => {
+            let (known, package, ready) = (Arc::clone(known), name.to_owned(), ready.clone());
+            let kept = blocking(move || keep(&known, &package, &ready, outcome)).await;
+            Some(match kept {
+                Ok(record) => Message::Received(name.to_owned(), Box::new(record)),
+                Err(error) => failed(name.to_owned(), "store", error),
+            })
+        }
+        Ok(None) => None,
+        Err(Away::Service(error)) => note(crate::with_causes(&error)),
+        Err(Away::Failed(failed)) => note(crate::with_causes(&failed.error)),
+    }
 }
 
 fn fetch(
