@@ -4,6 +4,7 @@ mod collect;
 mod list;
 mod plan;
 mod results;
+mod shell;
 mod start;
 mod verify;
 
@@ -28,6 +29,7 @@ pub(crate) enum Build {
     Files(results::Files),
     Graph(results::Graph),
     Export(results::Export),
+    Shell(shell::Shell),
     Verify(verify::Verify),
     Gc(collect::Gc),
 }
@@ -97,6 +99,7 @@ impl Build {
             Build::Files(args) => args.run(session).await,
             Build::Graph(args) => args.run(session).await,
             Build::Export(args) => args.run(session).await,
+            Build::Shell(args) => args.run(session).await,
             Build::Verify(args) => args.run(session).await,
             Build::Gc(args) => args.run(session).await,
         }

@@ -30,6 +30,17 @@ pub(super) fn of(error: &BuildError) -> Problem {
                 .object(format!("package {package}"))
                 .hint(format!("Build it: xlfsctl build start {package}"))
         }
+        BuildError::NoSuchStep { package, .. } => {
+            Problem::not_found("NO_SUCH_STEP", error.to_string())
+                .object(format!("package {package}"))
+        }
+        BuildError::Needs { package, .. } => {
+            Problem::failed_precondition("NOT_BUILT", error.to_string())
+                .object(format!("package {package}"))
+                .hint(format!("Build it: xlfsctl build start {package}"))
+        }
+        BuildError::Remote(error) => plain(ProblemKind::Unavailable, "REMOTE_EXECUTOR", error)
+            .hint("Look after the service, or take builder.remote out of xlfsd.toml."),
         BuildError::Host(_) => plain(ProblemKind::FailedPrecondition, "NO_HOST_TOOLCHAIN", error)
             .hint("Install what is missing, or build with another toolchain (--toolchain)."),
         BuildError::Input(error @ InputError::Missing { .. }) => {
