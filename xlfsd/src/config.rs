@@ -317,11 +317,13 @@ mod tests {
         assert_eq!(load(example, &[]).unwrap(), Config::default());
         // All of them: a default that is left out would go unnoticed above.
         let keys = example.lines().filter(|line| line.contains(" = ")).count();
-        assert_eq!(keys, 27, "a new key must be in the manual");
+        assert_eq!(keys, 28, "a new key must be in the manual");
         // Those of pools and networks are examples, which must be good ones.
         let blocks = manual.split("```toml\n").skip(1).map(|b| b.split("```").next().unwrap());
-        let tables: String = blocks.filter(|block| block.contains("[[")).collect();
+        let more = |block: &&str| block.contains("[[") || block.contains("[builder.remote]");
+        let tables: String = blocks.filter(more).collect();
         let config = load(&tables, &[]).unwrap();
         assert_eq!((config.pools().len(), config.networks.len()), (2, 1));
+        assert!(config.builder.remote.is_some());
     }
 }

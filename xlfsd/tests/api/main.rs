@@ -5,6 +5,7 @@
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, clippy::unimplemented)]
 
 mod builds;
+mod built_images;
 mod clones;
 mod console;
 mod daemon;
@@ -18,4 +19,5 @@ mod snapshots;
 mod sources;
 mod tasks;
 mod templates;
+mod tiny;
 mod volumes;
