@@ -4,10 +4,11 @@
 //! [`pieces`] fetches what is booted, [`initramfs`] packs Dom0's and the guests'
 //! file trees, [`qemu`] runs the machine, [`agent`] runs in Dom0 and speaks
 //! [`wire`] with [`dom0`], which is what a test uses. [`lab`] puts it together.
-//! [`images`] makes root images for guests that serve.
+//! [`images`] makes root images for guests that serve, [`built`] has the product's builder make some.
 
 pub mod agent;
 pub mod bench;
+pub mod built;
 pub mod demo;
 pub mod dom0;
 pub mod e2e;

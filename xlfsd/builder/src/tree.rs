@@ -146,6 +146,15 @@ impl Tree {
         part
     }
 
+    /// What stands below a folder, as a tree of its own.
+    pub fn below(&self, folder: &str) -> Self {
+        let below = format!("{folder}/");
+        let own = |(path, node): (&String, &Node)| {
+            Some((path.strip_prefix(&below)?.to_owned(), node.clone()))
+        };
+        Self { nodes: self.nodes.iter().filter_map(own).collect() }
+    }
+
     /// The Merkle tree: the root's digest, and all folders' messages by digest.
     pub fn encode(&self) -> (Digest, BTreeMap<Digest, Vec<u8>>) {
         let mut folders: BTreeMap<&str, reapi::Directory> = BTreeMap::new();

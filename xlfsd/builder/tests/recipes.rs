@@ -80,6 +80,85 @@ fn every_mistake_is_found_in_one_go() {
 }
 
 #[test]
+fn what_is_imported_has_the_right_kind_and_name() {
+    let image = |import: &str| {
+        let text = format!("max_content = \"8M\"\nimport = {{ {import} }}");
+        problems(&[(
+            "images/minimal.toml",
+            &changed("images/minimal.toml", "max_content = \"8M\"", &text),
+        )])
+    };
+    assert!(image("kind = \"ramdisk\", alias = \"minimal-ramdisk\"").is_empty());
+    let kernel = image("kind = \"kernel\", alias = \"minimal-kernel\"");
+    let expected = "minimal: artifact.import.kind = \"minimal.initramfs\": a kernel is a copy";
+    assert_eq!(kernel, [expected]);
+    let alias = image("kind = \"ramdisk\", alias = \"../x\"");
+    assert!(
+        alias[0].starts_with("minimal: artifact.import.alias = \"../x\": must begin"),
+        "{alias:?}"
+    );
+    let kind = image("kind = \"ramdsk\", alias = \"x\"");
+    assert!(kind[0].contains("ramdsk"), "{kind:?}");
+}
+
+#[test]
+fn a_file_has_one_content() {
+    let image = |more: &str| {
+        problems(&[(
+            "images/minimal.toml",
+            &changed("images/minimal.toml", "from = \"init\"", more),
+        )])
+    };
+    assert!(image("input = \"init\"\nlicence = \"MIT\"").is_empty());
+    let two = image("input = \"init\"\ntext = \"\"");
+    assert_eq!(two, ["minimal: file = \"init\": needs one of text, from and input"]);
+    let licence = image("text = \"\"\nlicence = \"MIT\"");
+    assert!(licence[0].contains("only a file that is an input has a licence"), "{licence:?}");
+    let name = image("input = \"In put\"\nlicence = \"MITT\"");
+    assert_eq!(name.len(), 2, "{name:?}");
+}
+
+#[test]
+fn a_disk_is_made_of_the_images_own_artifacts() {
+    let disk = r#"
+[[artifact]]
+kind = "disk"
+file = "minimal.disk"
+boot = { sector = "boot.img", core = "core.img" }
+[[artifact.partition]]
+name = "bios"
+kind = "bios-boot"
+size = "1M"
+[[artifact.partition]]
+name = "root"
+kind = "linux"
+from = "minimal.img"
+"#;
+    let image = |from: &str, to: &str| {
+        assert!(disk.contains(from), "{from}");
+        let text = changed("images/minimal.toml", "label", "label");
+        problems(&[("images/minimal.toml", &(text + &disk.replacen(from, to, 1)))])
+    };
+    assert!(image("bios", "bios").is_empty());
+    let expected = [
+        ("minimal.img", "minimal.ing", "there is no artifact \"minimal.ing\" (did you mean"),
+        ("minimal.img", "minimal.initramfs", "is no file system"),
+        ("from = \"minimal.img\"", "", "needs a size, or a content"),
+        ("\"bios-boot\"", "\"linux\"", "one of each, or none"),
+        ("size = \"1M\"", "size = \"1M\"\nfrom = \"minimal.img\"", "the boot loader's core, and"),
+        ("name = \"bios\"", "name = \"root\"", "is another partition's name"),
+        ("name = \"bios\"", "name = \"a b\"", "must be letters"),
+        ("boot = {", "root = \"x\"\nboot = {", "a disk is made of other artifacts"),
+        ("kind = \"disk\"", "kind = \"tar\"", "only a disk has boot and partitions"),
+        ("\"bios-boot\"", "\"bios\"", "known are bios-boot, efi, linux"),
+    ];
+    for (from, to, expected) in expected {
+        let found = image(from, to);
+        assert!(found.iter().any(|it| it.contains(expected)), "{to}: {found:#?}");
+    }
+}
+
+#[test]
 fn a_wrong_lock_or_set_file_stops_everything() {
     let dir = tempfile::tempdir().unwrap();
     let set = dir.path().join("example");

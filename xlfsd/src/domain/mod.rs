@@ -19,6 +19,7 @@
 //!   and finds one undoes or finishes it ([`recover`]).
 //! - Domains that others made are listed, never touched.
 
+mod approach;
 mod clone;
 mod define;
 mod devices;
@@ -54,4 +55,4 @@ pub use request::{
     CloneRequest, CreateRequest, DiskRequest, NicRequest, PolicyChange, WaitRequest,
 };
 pub use view::Listing;
-pub(crate) use volumes::AtRest;
+pub(crate) use volumes::{AtRest, Readers};

@@ -4,14 +4,18 @@
 // All of this is test code; clippy sees that only within #[test] functions.
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, clippy::unimplemented)]
 
+mod builds;
 mod clones;
 mod console;
 mod daemon;
+mod devices;
 mod events;
 mod images;
 mod machine;
 mod meta;
+mod recipes;
 mod snapshots;
+mod sources;
 mod tasks;
 mod templates;
 mod volumes;

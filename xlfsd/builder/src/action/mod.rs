@@ -8,7 +8,7 @@
 
 mod script;
 
-pub(crate) use script::MARK;
+pub use script::MARK;
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -4,7 +4,7 @@ use crate::recipe::Package;
 use crate::recipe::package::BuildIn;
 
 /// Begins the lines with which the script tells that a step starts.
-pub(crate) const MARK: char = '\u{1e}';
+pub const MARK: char = '\u{1e}';
 
 /// Makes a kernel's configuration and holds the fragments against it.
 pub(super) const KERNEL_CONFIG: &str = include_str!("kernel-config.sh");

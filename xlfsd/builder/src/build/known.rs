@@ -10,7 +10,8 @@ use super::BuildError;
 use crate::action::{self, Action, Surroundings};
 use crate::digest::Digest;
 use crate::graph::{Graph, OutputName};
-use crate::recipe::{Package, RecipeSet};
+use crate::image::{self, Inputs, Parts};
+use crate::recipe::{Image, Package, RecipeSet};
 use crate::store::{Record, Store, StoreError};
 use crate::toolchain::{self, Imported};
 use crate::tree::{Conflict, Merge, Tree};
@@ -137,6 +138,42 @@ impl Known {
         let tree = Arc::new(self.store.read_tree(root)?);
         self.trees.lock().insert(root.clone(), Arc::clone(&tree));
         Ok((root.clone(), tree))
+    }
+
+    /// Composes an image, all of whose packages have results; true if it was there.
+    pub(super) fn compose(
+        &self,
+        image: &Image,
+        outputs: &BTreeSet<OutputName>,
+        records: &Records,
+        inputs: &Inputs,
+    ) -> Result<bool, BuildError> {
+        let layers = &self.layers(outputs, records)?;
+        let parts = Parts { set: &self.set, image, layers, records, inputs };
+        Ok(image::compose(&self.store, parts)?)
+    }
+
+    /// Composes it once more: names of the artifacts that came out different.
+    pub(super) fn compose_again(
+        &self,
+        image: &Image,
+        outputs: &BTreeSet<OutputName>,
+        records: &Records,
+    ) -> Result<Vec<String>, BuildError> {
+        let missing = || BuildError::NotBuilt { package: image.name.clone() };
+        let before = self.store.image(&self.set.file.name, &image.name)?.ok_or_else(missing)?;
+        let layers = &self.layers(outputs, records)?;
+        let parts = Parts { set: &self.set, image, layers, records, inputs: &before.inputs };
+        image::again(&self.store, parts)?.ok_or_else(missing)
+    }
+
+    fn layers(
+        &self,
+        outputs: &BTreeSet<OutputName>,
+        records: &Records,
+    ) -> Result<Vec<(OutputName, Arc<Tree>)>, BuildError> {
+        let layer = |output: &OutputName| Ok((output.clone(), self.output(output, records)?.1));
+        outputs.iter().map(layer).collect()
     }
 
     /// Under which name the newest result of a package is kept.

@@ -12,7 +12,7 @@ mod pool;
 mod schedule;
 mod verify;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::action::ActionError;
 use crate::graph::{self, GraphError};
-use crate::image::ImageError;
+use crate::image::{ImageError, InputError, inputs};
 use crate::pattern::PatternError;
 use crate::recipe::{LoadError, RecipeSet};
 use crate::sandbox::SandboxError;
@@ -30,7 +30,7 @@ use crate::store::{Collected, Store, StoreError};
 use crate::toolchain::ToolchainError;
 use crate::tree::Conflict;
 
-pub use events::{Event, EventLog, EventReader, History, Numbered, Summary};
+pub use events::{Cause, Event, EventLog, EventReader, History, Numbered, Summary};
 pub use plan::{Plan, Planned, Standing};
 pub use verify::{Difference, Verified};
 
@@ -55,6 +55,8 @@ pub enum BuildError {
     Sandbox(#[from] SandboxError),
     #[error(transparent)]
     Image(#[from] ImageError),
+    #[error(transparent)]
+    Input(#[from] InputError),
     #[error("the toolchain cannot be copied from this machine")]
     Host(#[from] ToolchainError),
     #[error("the packages of the toolchain {toolchain} do not fit together")]
@@ -120,6 +122,8 @@ pub struct Request {
     pub check: bool,
     /// Packages that are built even if their results are there.
     pub rebuild: BTreeSet<String>,
+    /// Files for the images that ask for them, by the inputs' names.
+    pub inputs: BTreeMap<String, PathBuf>,
 }
 
 /// Builds of one release set in one store.
@@ -164,18 +168,32 @@ impl Builder {
         &self.fetcher
     }
 
-    /// What would be built, and why. Reads the disk.
+    /// Names of the inputs that these images ask for.
+    pub fn wanted_inputs(&self, targets: &[String]) -> BTreeSet<String> {
+        inputs::wanted(&self.set, targets).into_iter().map(|it| it.input).collect()
+    }
+
+    /// What would be built, and why. Reads the disk. Inputs that are missing are
+    /// told in the plan; one that no image asks for is an error.
     pub fn plan(&self, request: &Request) -> Result<Plan, BuildError> {
-        plan::plan(&self.known(request)?, request, self.machine.pool.size)
+        let known = self.known(request)?;
+        let missing_inputs = inputs::missing(&self.set, &request.targets, &request.inputs)?;
+        let plan = plan::plan(&known, request, self.machine.pool.size)?;
+        Ok(Plan { missing_inputs, ..plan })
     }
 
     /// Starts a build. Needs a tokio runtime with time and I/O, whose threads
-    /// must outlive the build.
+    /// must outlive the build. Reads the inputs before it returns: each that an
+    /// image asks for must be given, and no other.
     pub fn start(&self, request: Request) -> Result<Build, BuildError> {
         let known = Arc::new(self.known(&request)?);
+        // Before the inputs: a collection must not take them before the build has begun.
+        let in_use = self.store.in_use();
+        let inputs = inputs::take(&self.store, &self.set, &request.targets, &request.inputs)?;
         let (log, cancel) = (EventLog::default(), CancellationToken::new());
         let scheduler = schedule::Scheduler {
-            _in_use: self.store.in_use(),
+            _in_use: in_use,
+            inputs: Arc::new(inputs),
             known,
             machine: self.machine.clone(),
             fetcher: Arc::clone(&self.fetcher),
@@ -187,14 +205,26 @@ impl Builder {
         Ok(Build { log, cancel, task: tokio::spawn(scheduler.run()) })
     }
 
-    /// Builds packages a second time, from what is in the store, and compares.
+    /// Builds packages a second time, from what is in the store, and compares; of an
+    /// image, all of its packages, and then composes it again (with the inputs that it
+    /// was given).
     pub async fn verify(&self, request: &Request) -> Result<Vec<Verified>, BuildError> {
-        let _in_use = self.store.in_use();
-        verify::verify(&Arc::new(self.known(request)?), &self.machine, &request.targets).await
+        self.verify_each(request, |_| {}).await
     }
 
-    /// Removes what nothing leads to; the set's sources stay.
-    pub fn collect(&self) -> Result<Collected, BuildError> {
+    /// The same; `told` hears of each as soon as it is compared.
+    pub async fn verify_each(
+        &self,
+        request: &Request,
+        told: impl FnMut(&Verified) + Send,
+    ) -> Result<Vec<Verified>, BuildError> {
+        let _in_use = self.store.in_use();
+        verify::verify(&Arc::new(self.known(request)?), &self.machine, told).await
+    }
+
+    /// Removes what nothing leads to; the set's sources stay. With `dry`, only tells
+    /// what would go.
+    pub fn collect(&self, dry: bool) -> Result<Collected, BuildError> {
         let digest = |it: &crate::recipe::LockedSource| crate::digest::Digest {
             hash: it.sha256.clone(),
             size: it.size,
@@ -206,8 +236,8 @@ impl Builder {
                 || self.set.images.contains_key(name)
                 || self.set.problems.contains_key(name)
         };
-        self.store.forget(&self.set.file.name, known)?;
-        Ok(self.store.collect(&sources)?)
+        let forgotten = self.store.forgotten(&self.set.file.name, known)?;
+        Ok(self.store.collect(&sources, &forgotten, dry)?)
     }
 
     fn known(&self, request: &Request) -> Result<Known, BuildError> {

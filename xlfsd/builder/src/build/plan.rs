@@ -8,6 +8,7 @@ use super::Request;
 use super::known::{Known, Records};
 use super::schedule::UNKNOWN_SECONDS;
 use crate::action;
+use crate::image::MissingInput;
 use crate::store::Record;
 
 /// What a build would do.
@@ -20,6 +21,8 @@ pub struct Plan {
     pub estimate: f64,
     /// Packages that the estimate knows nothing of.
     pub guessed: usize,
+    /// Files that the images ask for and nobody gave: the build would not start.
+    pub missing_inputs: Vec<MissingInput>,
 }
 
 /// One package of a plan.
@@ -77,7 +80,7 @@ pub(super) fn plan(known: &Known, request: &Request, jobs: usize) -> Result<Plan
         });
     }
     let (estimate, guessed) = estimate(known, &packages, jobs);
-    Ok(Plan { packages, estimate, guessed })
+    Ok(Plan { packages, estimate, guessed, missing_inputs: Vec::new() })
 }
 
 /// Dependencies before dependents.

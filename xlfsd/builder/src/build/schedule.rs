@@ -16,12 +16,12 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::BuildError;
-use super::events::{Event, EventLog, History, Summary};
+use super::events::{Cause, Event, EventLog, History, Summary};
 use super::known::{Known, Records};
 use super::one::{self, Failed, Machine, blocking};
 use super::pool::{Token, Tokens};
 use crate::action::Action;
-use crate::image;
+use crate::image::Inputs;
 use crate::source::Fetcher;
 use crate::store::{InUse, Record};
 
@@ -33,6 +33,7 @@ pub(super) struct Scheduler {
     pub log: EventLog,
     pub cancel: CancellationToken,
     pub rebuild: BTreeSet<String>,
+    pub inputs: Arc<Inputs>,
     pub tokens: Tokens,
     pub _in_use: InUse,
 }
@@ -228,8 +229,9 @@ impl Scheduler {
                     }
                 }
                 let reason = crate::with_causes(&failed.error);
+                let cause = Cause::of(&failed.error);
                 let (step, tail) = (failed.step, failed.tail);
-                self.log.tell(Event::Failed { package, step, reason, tail });
+                self.log.tell(Event::Failed { package, step, reason, tail, cause });
             }
         }
     }
@@ -251,14 +253,8 @@ impl Scheduler {
             let clock = Instant::now();
             let (known, image) = (Arc::clone(&self.known), image.clone());
             let (records, outputs) = (records.clone(), outputs.clone());
-            let composed = blocking(move || {
-                let mut layers = Vec::new();
-                for output in outputs {
-                    let (_, tree) = known.output(&output, &records)?;
-                    layers.push((output, tree));
-                }
-                Ok(image::compose(&known.store, &known.set, &image, &layers, &records)?)
-            });
+            let inputs = Arc::clone(&self.inputs);
+            let composed = blocking(move || known.compose(&image, &outputs, &records, &inputs));
             match composed.await {
                 Ok(cached) => {
                     if cached {
@@ -270,13 +266,13 @@ impl Scheduler {
                     self.log.tell(Event::Image { image, cached, seconds });
                 }
                 Err(error) => {
-                    let error: BuildError = error;
                     summary.failed += 1;
                     self.log.tell(Event::Failed {
                         package: name.clone(),
                         step: "image".to_owned(),
                         reason: crate::with_causes(&error),
                         tail: Vec::new(),
+                        cause: Cause::of(&error),
                     });
                 }
             }

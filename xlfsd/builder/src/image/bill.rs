@@ -7,7 +7,7 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use super::contents::Composed;
-use super::{mode, owner};
+use super::{Inputs, mode, owner};
 use crate::digest::Digest;
 use crate::graph::OutputName;
 use crate::recipe::Image;
@@ -21,6 +21,16 @@ pub(super) struct Contents<'a> {
     pub epoch: u64,
     pub contents: &'a Composed,
     pub records: &'a BTreeMap<String, Arc<Record>>,
+    /// Files that were given with the build.
+    pub inputs: &'a Inputs,
+}
+
+impl Contents<'_> {
+    /// What the recipe says of an input's licence.
+    fn licence(&self, input: &str) -> Option<&str> {
+        let mut files = self.image.file.iter().filter(|it| it.input.as_deref() == Some(input));
+        files.find_map(|it| it.licence.as_deref())
+    }
 }
 
 /// The files' names and contents.
@@ -72,13 +82,24 @@ fn manifest(list: &Contents<'_>, packages: &[&Record]) -> Value {
         };
         if let (Value::Object(entry), Value::Object(more)) = (&mut entry, more) {
             entry.extend(more);
+            entry.extend(list.contents.input(path).map(|it| ("input".to_owned(), it.into())));
         }
         entry
+    };
+    let input = |(name, digest): (&String, &Digest)| {
+        json!({
+            "name": name,
+            "sha256": digest.hash,
+            "size": digest.size,
+            "licence": list.licence(name),
+            "from": GIVEN,
+        })
     };
     json!({
         "image": list.image.name,
         "key": list.key.hash,
         "packages": packages.iter().map(package).collect::<Vec<_>>(),
+        "inputs": list.inputs.iter().map(input).collect::<Vec<_>>(),
         "files": list.contents.tree().iter().map(file).collect::<Vec<_>>(),
     })
 }
@@ -130,6 +151,21 @@ fn spdx(list: &Contents<'_>, packages: &[&Record]) -> Value {
             }
         }
     }
+    for (name, digest) in list.inputs {
+        let input_id = format!("SPDXRef-Input-{}", id(name));
+        relations.push(relation(&image_id, "CONTAINS", &input_id));
+        entries.push(json!({
+            "SPDXID": input_id,
+            "name": name,
+            "downloadLocation": "NOASSERTION",
+            "filesAnalyzed": false,
+            "licenseDeclared": list.licence(name).unwrap_or("NOASSERTION"),
+            "licenseConcluded": "NOASSERTION",
+            "copyrightText": "NOASSERTION",
+            "checksums": [{ "algorithm": "SHA256", "checksumValue": digest.hash }],
+            "comment": GIVEN,
+        }));
+    }
     json!({
         "spdxVersion": "SPDX-2.3",
         "dataLicense": "CC0-1.0",
@@ -149,7 +185,8 @@ fn relation(from: &str, kind: &str, to: &str) -> Value {
 fn cyclonedx(list: &Contents<'_>, packages: &[&Record]) -> Value {
     let mut files: BTreeMap<&str, Vec<Value>> = BTreeMap::new();
     for (path, node) in list.contents.tree().iter() {
-        if let Node::File { digest, .. } = node {
+        // An input is a component of its own.
+        if let (Node::File { digest, .. }, None) = (node, list.contents.input(path)) {
             files.entry(list.contents.owner(path)).or_default().push(json!({
                 "type": "file",
                 "name": format!("/{path}"),
@@ -183,6 +220,17 @@ fn cyclonedx(list: &Contents<'_>, packages: &[&Record]) -> Value {
             })
         })
         .collect();
+    components.extend(list.inputs.iter().map(|(name, digest)| {
+        let licence = list.licence(name).map(|it| json!({ "expression": it }));
+        json!({
+            "type": "application",
+            "bom-ref": format!("input:{name}"),
+            "name": name,
+            "licenses": licence.into_iter().collect::<Vec<_>>(),
+            "hashes": [{ "alg": "SHA-256", "content": digest.hash }],
+            "properties": [{ "name": "xlfs:provenance", "value": GIVEN }],
+        })
+    }));
     components.extend(files.into_values().flatten());
     let hash = |from: usize, to: usize| list.key.hash.get(from..to).unwrap_or_default();
     json!({
@@ -201,6 +249,9 @@ fn cyclonedx(list: &Contents<'_>, packages: &[&Record]) -> Value {
         "components": components,
     })
 }
+
+/// Where an input is from: all that the builder knows.
+const GIVEN: &str = "given by the one who built the image; not built from source here";
 
 fn provenance(record: &Record) -> String {
     let host = record.provenance.host_packages.len();

@@ -10,7 +10,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use super::{ImageError, mode, owner};
+use super::{ImageError, mode, owner, uuid};
 use crate::digest::Digest;
 use crate::recipe::Artifact;
 use crate::recipe::check::parse_size;
@@ -38,13 +38,20 @@ pub(super) fn write(
     let bytes = size.unwrap_or_else(|| automatic_size(tree));
     File::create(path).and_then(|file| file.set_len(bytes)).map_err(wrap)?;
     let clock = epoch.to_string();
+    // Two file systems of one image are two, also on one disk.
+    let purpose = |what: &str| format!("{what} {}", artifact.file);
     let mut make = Command::new(program("mke2fs")?);
     make.env_clear().env("E2FSPROGS_FAKE_TIME", &clock).env("MKE2FS_CONFIG", "/dev/null");
     make.args(["-t", "ext4", "-q", "-F", "-b", "4096", "-I", "256", "-m", "1", "-O", FEATURES]);
-    make.args(["-U", &uuid(key, "file system"), "-N", &inodes(tree, bytes).to_string()]);
+    make.args([
+        "-U",
+        &uuid(key, &purpose("file system")).to_string(),
+        "-N",
+        &inodes(tree, bytes).to_string(),
+    ]);
     let extended = format!(
         "hash_seed={},root_owner=0:0,lazy_itable_init=0,lazy_journal_init=0,nodiscard",
-        uuid(key, "hash seed")
+        uuid(key, &purpose("hash seed"))
     );
     make.args(["-E", &extended]);
     if let Some(label) = &artifact.label {
@@ -126,13 +133,6 @@ fn inodes(tree: &Tree, bytes: u64) -> u64 {
     let needed = tree.len() as u64 * 5 / 4 + 64;
     // mke2fs's own measure: an inode for each 16 KiB.
     needed.max(bytes >> 14)
-}
-
-/// A UUID that follows from the image's key.
-fn uuid(key: &Digest, purpose: &str) -> String {
-    let hash = Digest::of(format!("{key} {purpose}").as_bytes()).hash;
-    let part = |from: usize, to: usize| hash.get(from..to).unwrap_or_default();
-    format!("{}-{}-8{}-8{}-{}", part(0, 8), part(8, 12), part(13, 16), part(17, 20), part(20, 32))
 }
 
 fn program(name: &'static str) -> Result<PathBuf, ImageError> {

@@ -2,29 +2,39 @@
 //! tree, and what is made out of that tree. All without root, and the same
 //! bytes for the same tree.
 //!
-//! `contents` composes the tree, `ext4`, `cpio` and `archive` write it, `bill`
-//! lists what is in it.
+//! `compose` goes from a recipe to a published image. `inputs` takes what the one who
+//! builds gives, `contents` composes the tree, `runnable` holds its programs (`elf`)
+//! against it, `ext4`, `cpio` and `archive` write it, `disk` makes a disk of such files
+//! with the boot loader of `grub`, `bill` lists what is in it.
 
 mod archive;
 mod bill;
+mod compose;
 mod contents;
 mod cpio;
+mod disk;
+mod elf;
 mod ext4;
+mod grub;
+pub(crate) mod inputs;
+mod runnable;
+mod sparse;
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+
+use sha2::{Digest as _, Sha256};
 
 use crate::digest::Digest;
 use crate::durable::FileError;
-use crate::graph::OutputName;
-use crate::pattern::{PatternError, Patterns};
-use crate::recipe::check::parse_size;
-use crate::recipe::{Artifact, ArtifactKind, Image, RecipeSet};
-use crate::store::{ImageRecord, Record, Store, StoreError};
-use crate::tree::{Conflict, Node, Tree};
+use crate::pattern::PatternError;
+use crate::store::{ImageRecord, Store, StoreError};
+use crate::tree::{Conflict, Node};
+
+pub(crate) use compose::again;
+pub use compose::{Parts, compose};
+pub use inputs::{InputError, Inputs, MissingInput};
 
 /// Why there is no image.
 #[derive(Debug, thiserror::Error)]
@@ -40,16 +50,32 @@ pub enum ImageError {
         "the image's own file {path} is also {owner}'s (say replace = true if it shall stand in for that)"
     )]
     OwnFile { path: String, owner: String },
+    #[error("{path} is the input {input:?}, which was not given")]
+    NoInput { path: String, input: String },
     #[error("permission: the image has no file or folder {path:?}")]
     NoSuchFile { path: String },
     #[error("{path} (of {owner}) must not be in the image")]
     Forbidden { path: String, owner: String },
+    #[error(
+        "programs that cannot start in the image: {}. Add the packages that bring what is \
+         missing (their recipes belong into depends.run), or link statically",
+        list.join("; ")
+    )]
+    Unrunnable { list: Vec<String> },
     #[error("{file}: its content has {found} bytes, more than max_content allows ({allowed})")]
     TooLarge { file: String, found: u64, allowed: u64 },
     #[error("{file}: the image has no file {path:?} to copy")]
     NothingToCopy { file: String, path: String },
     #[error("{file}: {path} is too large for this format ({size} bytes)")]
     Unfit { file: String, path: String, size: u64 },
+    #[error("{file}: the folder {root:?}, of which it is to be made, is not in the image")]
+    NoRoot { file: String, root: String },
+    #[error(
+        "{file}: the partition {partition} has {size} bytes, but what goes into it has {content}"
+    )]
+    Partition { file: String, partition: String, content: u64, size: u64 },
+    #[error("{file}: the boot loader cannot be used: {reason}")]
+    Boot { file: String, reason: String },
     #[error("cannot write {file}")]
     Write {
         file: String,
@@ -60,48 +86,6 @@ pub enum ImageError {
     Missing { program: &'static str },
     #[error("{program} failed: {message}")]
     Program { program: &'static str, message: String },
-}
-
-/// Raised when the same image would come out as other bytes.
-const FORMAT: u32 = 1;
-
-/// Composes an image and publishes it; true if it was there already.
-pub fn compose(
-    store: &Store,
-    set: &RecipeSet,
-    image: &Image,
-    layers: &[(OutputName, Arc<Tree>)],
-    records: &BTreeMap<String, Arc<Record>>,
-) -> Result<bool, ImageError> {
-    let contents = contents::compose(store, set, image, layers)?;
-    let packages: BTreeMap<String, Digest> = layers
-        .iter()
-        .filter_map(|(output, _)| Some((output.package.clone(), records.get(&output.package)?)))
-        .map(|(name, record)| (name, record.action.clone()))
-        .collect();
-    let root = contents.tree().digest();
-    let epoch = set.file.source_date_epoch;
-    let text = format!("{FORMAT} {epoch} {root} {packages:?} {:?}", image.artifact);
-    let key = Digest::of(text.as_bytes());
-    if let Some(record) = store.image(&set.file.name, &image.name)?
-        && record.key == key
-    {
-        return Ok(true);
-    }
-    let work = store.work_folder("image")?;
-    let mut artifacts = BTreeMap::new();
-    for artifact in &image.artifact {
-        let path = work.path().join(&artifact.file);
-        make(store, contents.tree(), artifact, epoch, &key, &path)?;
-        artifacts.insert(artifact.file.clone(), store.take_file(&path, false)?);
-    }
-    let list = bill::Contents { image, key: &key, epoch, contents: &contents, records };
-    for (name, bytes) in bill::all(&list, layers) {
-        artifacts.insert(name.to_owned(), store.put_bytes(&bytes)?);
-    }
-    let image = image.name.clone();
-    store.publish_image(&set.file.name, &ImageRecord { image, key, packages, artifacts })?;
-    Ok(false)
 }
 
 /// Copies an image's artifacts into a folder.
@@ -117,8 +101,9 @@ pub fn export(store: &Store, record: &ImageRecord, to: &Path) -> Result<Vec<Path
         let path = to.join(name);
         let part = to.join(format!(".{name}.part"));
         let mut source = fs::File::open(&from).map_err(at("read", &from))?;
-        let mut target = fs::File::create(&part).map_err(at("write", &part))?;
-        io::copy(&mut source, &mut target).map_err(at("write", &part))?;
+        let target = fs::File::create(&part).map_err(at("write", &part))?;
+        target.set_len(digest.size).map_err(at("write", &part))?;
+        sparse::copy(&mut source, &target, 0).map_err(at("write", &part))?;
         target.sync_all().map_err(at("flush", &part))?;
         fs::rename(&part, &path).map_err(at("write", &path))?;
         written.push(path);
@@ -126,46 +111,13 @@ pub fn export(store: &Store, record: &ImageRecord, to: &Path) -> Result<Vec<Path
     Ok(written)
 }
 
-fn make(
-    store: &Store,
-    tree: &Tree,
-    artifact: &Artifact,
-    epoch: u64,
-    key: &Digest,
-    path: &Path,
-) -> Result<(), ImageError> {
-    let file = &artifact.file;
-    let include = Patterns::new(&artifact.include)?;
-    let exclude = Patterns::new(&artifact.exclude)?;
-    let tree = tree.filter_leaves(|path| {
-        (artifact.include.is_empty() || include.matches(path)) && !exclude.matches(path)
-    });
-    if let Some(allowed) = artifact.max_content.as_deref().and_then(parse_size)
-        && tree.content_size() > allowed
-    {
-        let found = tree.content_size();
-        return Err(ImageError::TooLarge { file: file.clone(), found, allowed });
-    }
-    match artifact.kind {
-        ArtifactKind::Ext4 => ext4::write(store, &tree, artifact, epoch, key, path),
-        ArtifactKind::CpioGz => cpio::write(store, &tree, file, epoch, path),
-        ArtifactKind::Tar => archive::write(store, &tree, file, epoch, path, false),
-        ArtifactKind::TarGz => archive::write(store, &tree, file, epoch, path, true),
-        ArtifactKind::Copy => {
-            let from = artifact.from.as_deref().unwrap_or_default();
-            match tree.get(from) {
-                Some(Node::File { digest, .. }) => {
-                    let bytes = store.read_blob(digest)?;
-                    let write = |source| ImageError::Write { file: file.clone(), source };
-                    fs::write(path, bytes).map_err(write)
-                }
-                _ => {
-                    let (file, path) = (file.clone(), from.to_owned());
-                    Err(ImageError::NothingToCopy { file, path })
-                }
-            }
-        }
-    }
+/// A UUID that follows from the image's key, for one purpose.
+fn uuid(key: &Digest, purpose: &str) -> uuid::Uuid {
+    let hash = Sha256::digest(format!("{key} {purpose}"));
+    let mut bytes = [0; 16];
+    bytes.iter_mut().zip(hash).for_each(|(to, from)| *to = from);
+    // RFC 9562's version 8: of our own making.
+    uuid::Builder::from_custom_bytes(bytes).into_uuid()
 }
 
 /// Permission bits of what stands at a path.

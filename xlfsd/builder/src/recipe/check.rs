@@ -2,10 +2,12 @@
 //! paths stay inside, licences are SPDX expressions. Every mistake of a set is
 //! found in one go.
 
+mod artifact;
+mod image;
+
 use std::path::PathBuf;
 
 use super::fragment::{self, FragmentError};
-use super::image::{ArtifactKind, Image};
 use super::lock::{Lock, Place};
 use super::package::{OutputPatterns, Package, Permission};
 use super::reference::{Reference, is_name};
@@ -156,7 +158,7 @@ pub(super) fn all(set: &mut RecipeSet) {
     }
     for (name, image) in &set.images {
         let mut found = Vec::new();
-        check_image(set, image, &mut found);
+        image::check(set, image, &mut found);
         if set.packages.contains_key(name) {
             found.push(value(name, "name", name, "is the name of a package, too"));
         }
@@ -190,10 +192,7 @@ fn check_package(set: &RecipeSet, package: &Package, wrong: &mut Vec<RecipeError
             wrong.push(value(of, key, text, "must say something (summary: in one line)"));
         }
     }
-    if let Err(error) = spdx::Expression::parse(&package.licence) {
-        let reason = format!("is no SPDX expression ({})", error.reason);
-        wrong.push(value(of, "licence", &package.licence, reason));
-    }
+    licence(of, "licence", &package.licence, wrong);
     if let Some(name) = &package.toolchain
         && !set.file.toolchains.contains_key(name)
     {
@@ -254,69 +253,10 @@ fn check_package(set: &RecipeSet, package: &Package, wrong: &mut Vec<RecipeError
     }
 }
 
-fn check_image(set: &RecipeSet, image: &Image, wrong: &mut Vec<RecipeError>) {
-    let of = image.name.as_str();
-    if !is_name(of) {
-        wrong.push(value(of, "name", of, NAME_RULE));
-    }
-    references(set, of, "packages", &image.packages, wrong);
-    patterns(of, "exclude", &image.exclude, wrong);
-    patterns(of, "forbid", &image.forbid, wrong);
-    permissions(of, &image.permission, wrong);
-    let folder = set.folder.join("images").join(of);
-    for file in &image.file {
-        relative(of, "file.path", &file.path, wrong);
-        mode_and_owner(of, "file", file.mode.as_deref(), file.owner.as_deref(), wrong);
-        match (&file.text, &file.from) {
-            (Some(_), None) => {}
-            (None, Some(from)) => {
-                relative(of, "file.from", from, wrong);
-                if !folder.join(from).is_file() {
-                    let reason = format!("is not in {}", folder.display());
-                    wrong.push(value(of, "file.from", from, reason));
-                }
-            }
-            _ => wrong.push(value(of, "file", &file.path, "needs either text or from")),
-        }
-    }
-    for item in &image.folder {
-        relative(of, "folder.path", &item.path, wrong);
-        mode_and_owner(of, "folder", item.mode.as_deref(), item.owner.as_deref(), wrong);
-    }
-    for link in &image.link {
-        relative(of, "link.path", &link.path, wrong);
-    }
-    let mut names = std::collections::BTreeSet::new();
-    for artifact in &image.artifact {
-        let plain = !artifact.file.contains('/') && !artifact.file.starts_with('.');
-        if !plain || artifact.file.is_empty() || !names.insert(&artifact.file) {
-            let reason = "must be the plain name of a file, and no other artifact's";
-            wrong.push(value(of, "artifact.file", &artifact.file, reason));
-        }
-        patterns(of, "artifact.include", &artifact.include, wrong);
-        patterns(of, "artifact.exclude", &artifact.exclude, wrong);
-        for (key, text) in [("size", &artifact.size), ("max_content", &artifact.max_content)] {
-            let auto = key == "size" && text.as_deref() == Some("auto");
-            if let Some(text) = text
-                && !auto
-                && parse_size(text).is_none()
-            {
-                wrong.push(value(of, &format!("artifact.{key}"), text, "must be like \"64M\""));
-            }
-        }
-        let file = artifact.file.as_str();
-        let ext4 = artifact.kind == ArtifactKind::Ext4;
-        if ext4 != artifact.size.is_some() || (artifact.label.is_some() && !ext4) {
-            wrong.push(value(
-                of,
-                "artifact",
-                file,
-                "ext4 needs a size, and only it has one and a label",
-            ));
-        }
-        if (artifact.kind == ArtifactKind::Copy) != artifact.from.is_some() {
-            wrong.push(value(of, "artifact", file, "a copy needs from, and only it has it"));
-        }
+fn licence(of: &str, key: &str, text: &str, wrong: &mut Vec<RecipeError>) {
+    if let Err(error) = spdx::Expression::parse(text) {
+        let reason = format!("is no SPDX expression ({})", error.reason);
+        wrong.push(value(of, key, text, reason));
     }
 }
 

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::artifact::Artifact;
 use super::package::Permission;
 
 /// What an image is composed of and what is made from it.
@@ -43,10 +44,14 @@ pub struct Image {
 pub struct OwnFile {
     /// Without a leading slash.
     pub path: String,
-    /// Its content; or `from`.
+    /// Its content; or `from`, or `input`.
     pub text: Option<String>,
-    /// A file of the image's own folder; or `text`.
+    /// A file of the image's own folder.
     pub from: Option<String>,
+    /// The name of a file that who builds gives to the build.
+    pub input: Option<String>,
+    /// Of an input: SPDX. None: the bill of materials claims nothing.
+    pub licence: Option<String>,
     /// Octal; none: 0644.
     pub mode: Option<String>,
     /// `uid:gid`; none: root's.
@@ -76,48 +81,4 @@ pub struct OwnLink {
     pub path: String,
     /// Where it points to.
     pub target: String,
-}
-
-/// A file that is made out of the tree.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Artifact {
-    /// What it is.
-    pub kind: ArtifactKind,
-    /// Its name.
-    pub file: String,
-    /// Patterns: only these files of the tree.
-    #[serde(default)]
-    pub include: Vec<String>,
-    /// Patterns: not these.
-    #[serde(default)]
-    pub exclude: Vec<String>,
-    /// More bytes of content are an error; `"8M"`.
-    pub max_content: Option<String>,
-    /// Of a file system; `"64M"` or `"auto"`.
-    pub size: Option<String>,
-    /// Of a file system.
-    pub label: Option<String>,
-    /// Of a copy: the file of the tree.
-    pub from: Option<String>,
-}
-
-/// The kinds of artifacts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub enum ArtifactKind {
-    /// A file system.
-    #[serde(rename = "ext4")]
-    Ext4,
-    /// An initramfs.
-    #[serde(rename = "cpio.gz")]
-    CpioGz,
-    /// A tar archive.
-    #[serde(rename = "tar")]
-    Tar,
-    /// A compressed tar archive.
-    #[serde(rename = "tar.gz")]
-    TarGz,
-    /// One file of the tree.
-    #[serde(rename = "copy")]
-    Copy,
 }

@@ -140,8 +140,8 @@ pub async fn run(
     output::follow(child, reader, job, cancel, on_step).await
 }
 
-/// No PATH look-ups: these are the places.
-fn find() -> Result<PathBuf, SandboxError> {
+/// Where bubblewrap is. No PATH look-ups: these are the places.
+pub fn find() -> Result<PathBuf, SandboxError> {
     let places = ["/usr/bin/bwrap", "/bin/bwrap", "/usr/local/bin/bwrap"];
     let found = places.iter().map(PathBuf::from).find(|path| path.is_file());
     found.ok_or(SandboxError::Missing)

@@ -33,21 +33,36 @@ pub struct Collected {
 impl Store {
     /// Removes what nothing leads to. Roots are the newest result of each package,
     /// images, logs of failures, and the given sources. Nothing else may use
-    /// the store meanwhile.
-    pub fn collect(&self, sources: &[Digest]) -> Result<Collected, StoreError> {
+    /// the store meanwhile. The pointers `forgotten` go, too. With `dry`, all stays
+    /// and the answer says what would have gone.
+    pub fn collect(
+        &self,
+        sources: &[Digest],
+        forgotten: &BTreeSet<PathBuf>,
+        dry: bool,
+    ) -> Result<Collected, StoreError> {
         let _alone = self.exclusive()?;
+        let remove = |path: &Path| if dry { Ok(()) } else { remove(path) };
+        let roots = |part: &str| -> Result<Vec<PathBuf>, StoreError> {
+            let kept = |path: &PathBuf| !forgotten.contains(path);
+            Ok(self.records(part)?.into_iter().filter(kept).collect())
+        };
+        for path in forgotten {
+            remove(path)?;
+        }
         let mut live: BTreeSet<String> = sources.iter().map(|it| it.hash.clone()).collect();
         let mut results: BTreeSet<String> = BTreeSet::new();
-        for path in self.records("latest")? {
+        for path in roots("latest")? {
             results.extend(read::<Digest>(&path)?.map(|action| action.hash));
         }
-        for path in self.records("images")? {
+        for path in roots("images")? {
             if let Some(image) = read::<ImageRecord>(&path)? {
                 live.extend(image.artifacts.into_values().map(|it| it.hash));
+                live.extend(image.inputs.into_values().map(|it| it.hash));
                 results.extend(image.packages.into_values().map(|it| it.hash));
             }
         }
-        for path in self.records("failed")? {
+        for path in roots("failed")? {
             live.extend(read::<Failure>(&path)?.map(|failure| failure.log.hash));
         }
         for path in self.records("toolchains")? {
@@ -106,10 +121,14 @@ impl Store {
         Ok((count, bad))
     }
 
-    /// Removes the pointers to results of packages and images that the set does
-    /// not have any more, so that [`Store::collect`] takes them.
-    pub fn forget(&self, set: &str, known: impl Fn(&str) -> bool) -> Result<(), StoreError> {
-        let _alone = self.exclusive()?;
+    /// The pointers to results of packages and images that the set does not have any
+    /// more, for [`Store::collect`].
+    pub fn forgotten(
+        &self,
+        set: &str,
+        known: impl Fn(&str) -> bool,
+    ) -> Result<BTreeSet<PathBuf>, StoreError> {
+        let mut found = BTreeSet::new();
         for part in ["latest", "images", "failed"] {
             let folder = self.folder().join(part).join(set);
             if !folder.is_dir() {
@@ -118,11 +137,11 @@ impl Store {
             for path in files(&folder)? {
                 let name = path.file_stem().and_then(|it| it.to_str()).unwrap_or_default();
                 if !known(name.split('@').next().unwrap_or_default()) {
-                    remove(&path)?;
+                    found.insert(path);
                 }
             }
         }
-        Ok(())
+        Ok(found)
     }
 
     fn mark(&self, folder: &Digest, live: &mut BTreeSet<String>) -> Result<(), StoreError> {

@@ -13,6 +13,7 @@ use super::{Store, StoreError};
 use crate::build::History;
 use crate::digest::Digest;
 use crate::durable::{FileError, make_folder, sync_file_system, write_whole};
+use crate::recipe::Import;
 use crate::toolchain::Imported;
 
 /// A package as it was built.
@@ -109,8 +110,14 @@ pub struct ImageRecord {
     pub key: Digest,
     /// Actions of the packages in it.
     pub packages: BTreeMap<String, Digest>,
+    /// Files that were given with the build, by the inputs' names.
+    #[serde(default)]
+    pub inputs: BTreeMap<String, Digest>,
     /// What was made: name and content.
     pub artifacts: BTreeMap<String, Digest>,
+    /// Which of them go into a host's image catalogue, and as what.
+    #[serde(default)]
+    pub imports: BTreeMap<String, Import>,
 }
 
 impl Store {

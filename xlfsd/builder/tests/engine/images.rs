@@ -7,7 +7,7 @@ use std::process::Command;
 
 use xlfs_builder::image::export;
 
-use crate::lab::{Lab, Told};
+use crate::lab::{Lab, Told, request};
 
 const IMAGE: &str = r##"
 name = "small"
@@ -43,6 +43,7 @@ label = "root"
 [[artifact]]
 kind = "cpio.gz"
 file = "initramfs"
+import = { kind = "ramdisk", alias = "small-ramdisk" }
 
 [[artifact]]
 kind = "tar"
@@ -109,6 +110,9 @@ async fn two_stores_make_the_same_bytes() {
     for (name, path) in &first {
         assert!(fs::read(path).unwrap() == fs::read(&second[name]).unwrap(), "{name} differs");
     }
+    let imports = one.builder().store().image("t", "small").unwrap().unwrap().imports;
+    let imports: Vec<_> = imports.iter().map(|(file, it)| (file.as_str(), &*it.alias)).collect();
+    assert_eq!(imports, [("initramfs", "small-ramdisk")]);
     let again = one.build(&["small"]).await.fine();
     assert_eq!((again.summary.built, again.summary.cached), (0, 2));
 }
@@ -176,4 +180,63 @@ async fn mistakes_of_images_are_told() {
     assert!(large.starts_with("root.img: its content has "), "{large}");
     let full = reason(IMAGE.replace("\"auto\"", "\"1M\"")).await;
     assert!(full.contains("mke2fs") || full.contains("debugfs"), "{full}");
+}
+
+/// A program out of the toolchain, with and without the C library it was linked with.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_program_without_its_libraries_is_told() {
+    let lab = Lab::new();
+    lab.package("dash", &[], "mkdir -p $OUT/usr/bin; cp /usr/bin/dash $OUT/usr/bin/dash");
+    let loader = "mkdir -p $OUT/usr/lib64; cp -L /lib64/ld-linux-x86-64.so.2 $OUT/usr/lib64/";
+    lab.package("loader", &[], loader);
+    let libc = "mkdir -p $OUT/usr/lib/odd $OUT/usr/lib/x86_64-linux-gnu; ln -s libc.real $OUT/usr/lib/odd/libc.so.6\n\
+                cp -L /usr/lib/x86_64-linux-gnu/libc.so.6 $OUT/usr/lib/odd/libc.real\n\
+                ln -s ../odd/libc.so.6 $OUT/usr/lib/x86_64-linux-gnu/libc.so.6";
+    lab.package("libc", &[], libc);
+    let image = |packages: &str| {
+        let text = format!(
+            "name = \"i\"\nsummary = \"i\"\npackages = [{packages}]\n\
+             [[artifact]]\nkind = \"tar\"\nfile = \"i.tar\"\n"
+        );
+        lab.file("images/i.toml", &text);
+    };
+    image("\"dash\"");
+    let (_, reason, _) = lab.build(&["i"]).await.failure("i");
+    let expected = "usr/bin/dash (of dash) is started by /lib64/ld-linux-x86-64.so.2; \
+                    usr/bin/dash (of dash) needs libc.so.6";
+    assert!(reason.contains(expected), "{reason}");
+    image("\"dash\", \"loader\"");
+    let (_, reason, _) = lab.build(&["i"]).await.failure("i");
+    assert!(reason.contains(": usr/bin/dash (of dash) needs libc.so.6. Add"), "{reason}");
+    image("\"dash\", \"loader\", \"libc\"");
+    lab.build(&["i"]).await.fine();
+    lab.file("images/i.toml", "name = \"i\"\nsummary = \"i\"\npackages = [\"dash\"]\n");
+    lab.build(&["i"]).await.failure("i");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_image_is_verified_with_its_packages() {
+    let lab = lab();
+    let builder = lab.builder();
+    let error = builder.verify(&request(&["small"])).await.unwrap_err();
+    assert_eq!(error.to_string(), "tools has no result to compare with: build it first");
+    lab.build(&["small"]).await.fine();
+    let verified = builder.verify(&request(&["small"])).await.unwrap();
+    let names: Vec<&str> = verified.iter().map(|it| it.package.as_str()).collect();
+    assert_eq!(names, ["tools", "small"]);
+    assert!(verified.iter().all(|it| it.differences.is_empty()), "{verified:?}");
+
+    // As if the first composition had come out otherwise.
+    let path = lab.store().join("images/t/small.json");
+    let record = builder.store().image("t", "small").unwrap().unwrap();
+    let other = builder.store().put_bytes(b"other").unwrap();
+    let text = fs::read_to_string(&path).unwrap();
+    let text = text.replace(&record.artifacts["root.img"].hash, &other.hash);
+    let size = format!("\"size\": {}", record.artifacts["root.img"].size);
+    fs::write(&path, text.replace(&size, "\"size\": 5")).unwrap();
+    let verified = builder.verify(&request(&["small"])).await.unwrap();
+    let differences: Vec<_> = verified[1].differences.iter().map(|it| it.path.as_str()).collect();
+    assert_eq!(differences, ["root.img"]);
+    // Nothing was published.
+    assert_eq!(builder.store().image("t", "small").unwrap().unwrap().artifacts["root.img"], other);
 }

@@ -146,7 +146,7 @@ impl Told {
     /// Why a package failed, its step and its last lines.
     pub(crate) fn failure(&self, wanted: &str) -> (String, String, Vec<String>) {
         let found = self.events.iter().find_map(|event| match event {
-            Event::Failed { package, step, reason, tail } if package == wanted => {
+            Event::Failed { package, step, reason, tail, .. } if package == wanted => {
                 Some((step.clone(), reason.clone(), tail.clone()))
             }
             _ => None,

@@ -6,8 +6,10 @@
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used)]
 
 mod caching;
+mod disk;
 mod failures;
 mod images;
+mod inputs;
 mod isolation;
 mod kernel;
 mod kill;

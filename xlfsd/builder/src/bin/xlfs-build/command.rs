@@ -5,8 +5,10 @@ use std::error::Error;
 use std::io::{self, Write};
 use std::path::Path;
 
-use xlfs_builder::build::{Builder, Request, Standing};
+use xlfs_builder::build::{Builder, Request, Standing, Verified};
 use xlfs_builder::recipe::RecipeSet;
+use xlfs_builder::recipe::check::RecipeError;
+use xlfs_builder::recipe::locate::locate;
 use xlfs_builder::tree::Node;
 use xlfs_builder::{image, timeline, with_causes};
 
@@ -36,7 +38,14 @@ pub(crate) async fn run(command: Command) -> Done {
 fn check(at: &Where) -> Done {
     let set = RecipeSet::load(&at.recipes)?;
     for error in set.problems.values().flatten() {
-        eprintln!("xlfs-build: {}", with_causes(error));
+        let (text, place) = (with_causes(error), locate(&set, error));
+        match place.and_then(|place| Some((place.path, place.at?))) {
+            // Mistakes of the format name their place themselves.
+            Some((path, (line, column))) if !matches!(error, RecipeError::Text(_)) => {
+                eprintln!("xlfs-build: {}:{line}:{column}: {text}", path.display());
+            }
+            _ => eprintln!("xlfs-build: {text}"),
+        }
     }
     let count = set.problems.values().map(Vec::len).sum::<usize>();
     println!("{} packages, {} images, {count} mistakes", set.packages.len(), set.images.len());
@@ -81,7 +90,11 @@ fn plan(at: &Where, what: &What) -> Done {
             count => format!(" ({count} never built: guessed)"),
         }
     );
-    Ok(true)
+    for missing in &plan.missing_inputs {
+        let input = &missing.input;
+        println!("missing  {} takes {input} from you: add --input {input}=FILE", missing.image);
+    }
+    Ok(plan.missing_inputs.is_empty())
 }
 
 async fn build(at: &Where, what: &What, output: Option<&Path>) -> Done {
@@ -238,20 +251,20 @@ async fn verify(at: &Where, what: &What) -> Done {
     let mut fine = bad.is_empty();
     let request = what.request();
     if !request.targets.is_empty() {
-        for verified in builder.verify(&request).await? {
-            fine &= verified.differences.is_empty();
-            let count = verified.differences.len();
-            println!("{}: built again, {count} differences", verified.package);
+        let told = |verified: &Verified| {
+            println!("{}: again, {} differences", verified.package, verified.differences.len());
             for one in &verified.differences {
                 println!("  {}: /{} {}", one.output, one.path, one.how);
             }
-        }
+        };
+        let all = builder.verify_each(&request, told).await?;
+        fine &= all.iter().all(|verified| verified.differences.is_empty());
     }
     Ok(fine)
 }
 
 fn gc(at: &Where) -> Done {
-    let done = Builder::open(&at.config())?.collect()?;
+    let done = Builder::open(&at.config())?.collect(false)?;
     println!(
         "removed {} results and {} blobs ({} MiB); {} blobs stay",
         done.results,

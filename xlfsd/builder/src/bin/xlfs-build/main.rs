@@ -63,6 +63,16 @@ struct What {
     /// Build this package even if its result is there (repeatable)
     #[arg(long, value_name = "PACKAGE")]
     rebuild: Vec<String>,
+    /// A file for the images that ask for an input of this name (repeatable)
+    #[arg(long = "input", value_name = "NAME=FILE", value_parser = input)]
+    inputs: Vec<(String, PathBuf)>,
+}
+
+/// `NAME=FILE`.
+fn input(text: &str) -> Result<(String, PathBuf), String> {
+    let halves = text.split_once('=').filter(|(name, file)| !name.is_empty() && !file.is_empty());
+    let (name, file) = halves.ok_or("must be like xlfsd=target/release/xlfsd")?;
+    Ok((name.to_owned(), file.into()))
 }
 
 impl What {
@@ -72,6 +82,7 @@ impl What {
             toolchain: self.toolchain.clone(),
             check: self.check,
             rebuild: self.rebuild.iter().cloned().collect(),
+            inputs: self.inputs.iter().cloned().collect(),
         }
     }
 }
@@ -145,7 +156,7 @@ enum Command {
         #[arg(long, short)]
         output: Option<PathBuf>,
     },
-    /// Build packages a second time and compare, and read the whole store again
+    /// Build packages (also those of images) a second time and compare, and read the whole store again
     Verify {
         #[command(flatten)]
         at: Where,
