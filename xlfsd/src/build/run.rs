@@ -1,6 +1,7 @@
 //! One build, from its request to its end.
 
-use std::path::PathBuf;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use futures::StreamExt;
@@ -14,6 +15,7 @@ use super::import::{self, Wanted};
 use super::log::{Around, Entry, Log, Told};
 use super::place::Place;
 use super::record::{self, Asked, Counts, FORMAT, Record, State, now};
+use super::sets::short;
 use super::table::{Found, Live, Occupant};
 use super::{Builds, halted, message, problem};
 use crate::api::ReplyStream;
@@ -24,14 +26,21 @@ use crate::task::{PlannedStep, TaskHandle};
 /// The request with what it left out.
 pub(super) fn asked(builder: &Builder, request: pb::BuildRequest) -> Result<Asked, Problem> {
     let set = builder.set();
-    let pb::BuildRequest { targets, toolchain, check, rebuild, .. } = request;
+    let pb::BuildRequest { targets, toolchain, check, rebuild, inputs, .. } = request;
     let targets = if targets.is_empty() { everything(set) } else { targets };
     if let Some(unknown) = rebuild.iter().find(|it| !set.packages.contains_key(*it)) {
         let description = format!("{unknown:?} is no package of the set {}", set.file.name);
         return Err(Problem::invalid_field("NO_SUCH_PACKAGE", "rebuild", &description));
     }
     let toolchain = Some(toolchain).filter(|it| !it.is_empty());
-    Ok(Asked { set: set.file.name.clone(), targets, toolchain, check, rebuild })
+    let inputs = inputs.into_iter().map(|(name, path)| (name, PathBuf::from(path)));
+    let inputs: BTreeMap<String, PathBuf> = inputs.collect();
+    if let Some((name, path)) = inputs.iter().find(|(_, path)| !path.is_absolute()) {
+        let description = format!("{} must be an absolute path", path.display());
+        let field = format!("inputs.{}", short(name));
+        return Err(Problem::invalid_field("BAD_INPUT", &field, &description));
+    }
+    Ok(Asked { set: set.file.name.clone(), targets, toolchain, check, rebuild, inputs })
 }
 
 /// What is meant when nothing is named.
@@ -42,9 +51,19 @@ fn everything(set: &RecipeSet) -> Vec<String> {
     }
 }
 
-/// The request for the builder, with the files that images ask for.
-pub(super) fn inputs(_builder: &Builder, asked: &Asked, _config: &BuilderConfig) -> Request {
-    asked.request()
+/// The request for the builder, with the files of the host that images ask for: our own
+/// program, which may not stand at its path any more, and the configured xlfsctl.
+pub(super) fn inputs(builder: &Builder, asked: &Asked, config: &BuilderConfig) -> Request {
+    let mut request = asked.request();
+    let own = [("xlfsd", Path::new("/proc/self/exe")), ("xlfsctl", config.xlfsctl.as_path())];
+    let wanted = builder.wanted_inputs(&asked.targets);
+    for (name, path) in own {
+        // One that is not there is told as one that nobody gave.
+        if wanted.contains(name) && path.is_file() {
+            request.inputs.entry(name.to_owned()).or_insert_with(|| path.to_owned());
+        }
+    }
+    request
 }
 
 /// A build that was started and has no id yet.

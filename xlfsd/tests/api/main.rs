@@ -5,6 +5,7 @@
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, clippy::unimplemented)]
 
 mod builds;
+mod built_images;
 mod clones;
 mod console;
 mod daemon;
@@ -14,8 +15,10 @@ mod images;
 mod machine;
 mod meta;
 mod recipes;
+mod slots;
 mod snapshots;
 mod sources;
 mod tasks;
 mod templates;
+mod tiny;
 mod volumes;

@@ -47,6 +47,7 @@ pub(crate) fn plan() -> v1::BuildPlan {
         ],
         estimate_seconds: 75.0,
         guessed: 0,
+        missing_inputs: Vec::new(),
     }
 }
 
