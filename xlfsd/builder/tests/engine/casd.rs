@@ -31,7 +31,11 @@ impl Casd {
             command.uid(user).gid(user);
         }
         // It looks for its programs in every folder of PATH, and ends if one is shut.
-        command.env_clear().env("PATH", "/usr/bin:/bin").env("HOME", folder.path());
+        command
+            .env_clear()
+            .env("PATH", "/usr/bin:/bin")
+            .env("HOME", folder.path())
+            .env("TMPDIR", folder.path());
         let child = command
             .arg(format!("--bind=unix:{}", folder.path().join("socket").display()))
             .arg(format!("--buildbox-run={}", programs.join("buildbox-run").display()))
