@@ -133,15 +133,16 @@ async fn ctrl_c_leaves_the_build_alone() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn builds_are_listed_and_cancelled() {
-    let fake = playing(BuildState::Cancelled, FailureCause::Unspecified);
-    fake.stage.world().builds.push(build("6", BuildState::Interrupted));
+    let fake = playing(BuildState::Interrupted, FailureCause::Unspecified);
+    fake.stage.world().builds.push(build("6", BuildState::Succeeded));
     let list = xlfsctl(&fake, &["build", "list"]).await.expect(0);
     assert!(list.out.lines().all(|line| line.len() <= 80), "{}", list.out);
-    assert!(list.out.contains(" 6  interrupted  openssh"), "{}", list.out);
+    assert!(list.out.contains(" 7  interrupted  openssh"), "{}", list.out);
     let hint = list.err.split_whitespace().collect::<Vec<_>>().join(" ");
     assert!(hint.contains("go on with it: xlfsctl build start openssh --set 12"), "{hint}");
     let json = xlfsctl(&fake, &["-o", "yaml", "build", "list"]).await.expect(0).out;
     assert!(json.contains("state: interrupted"), "{json}");
+    fake.stage.world().build_events = events(BuildState::Cancelled, FailureCause::Unspecified);
     let dry = xlfsctl(&fake, &["build", "cancel", "--dry-run"]).await.expect(0);
     assert_eq!(dry.out, "would cancel build 7\n");
     let run = xlfsctl(&fake, &["build", "cancel"]).await.expect(0);
@@ -159,11 +160,7 @@ async fn what_came_out_is_shown() {
     assert!(fake.stage.world().requests[0].contains("step: \"build\""));
     xlfsctl(&fake, &["build", "log", "nix"]).await.expect(3);
     let files = xlfsctl(&fake, &["build", "files", "zlib"]).await.expect(0);
-    assert!(
-        files.out.contains("run                /usr/lib/libz.so -> libz.so.1"),
-        "{}",
-        files.out
-    );
+    assert!(files.out.contains("run              /usr/lib/libz.so -> libz.so.1"), "{}", files.out);
     assert!(files.err.contains("2 files, 2.0 KiB"), "{}", files.err);
     assert_eq!(xlfsctl(&fake, &["build", "graph"]).await.expect(0).out, "<svg/>\n");
     let folder = tempfile::tempdir().expect("folder");
