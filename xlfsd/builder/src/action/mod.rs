@@ -22,6 +22,7 @@ use crate::digest::Digest;
 use crate::durable::FileError;
 use crate::graph::OutputName;
 use crate::reapi;
+use crate::recipe::package::Rest;
 use crate::recipe::{Package, RecipeSet};
 use crate::store::{Store, StoreError};
 use crate::tree::{Attributes, Conflict, Merge, Node, Tree};
@@ -223,6 +224,12 @@ fn add_own_files(
             let digest = put_file(store, root, &path, text.as_bytes(), false)?;
             inputs.insert(format!("kernel fragment {name}"), digest.short().to_owned());
         }
+        if kernel.rest == Rest::Base {
+            let texts = kernel.fragments.iter().filter_map(|name| around.set.fragments.get(name));
+            let all: Vec<&str> = texts.map(|(text, _)| text.as_str()).collect();
+            let path = KCONFIG_ALL.trim_start_matches('/');
+            put_file(store, root, path, all.join("\n").as_bytes(), false)?;
+        }
         put_file(store, root, "xlfs/bin/kernel-config", script::KERNEL_CONFIG.as_bytes(), true)?;
     }
     Ok(())
@@ -290,8 +297,15 @@ fn environment(package: &Package, set: &RecipeSet, toolchain: &str) -> BTreeMap<
     if let Some(path) = all.get_mut("PATH") {
         path.push_str(":/xlfs/bin");
     }
+    if package.kernel.as_ref().is_some_and(|kernel| kernel.rest == Rest::Base) {
+        all.insert("KCONFIG_ALLCONFIG".to_owned(), KCONFIG_ALL.to_owned());
+    }
     all
 }
+
+/// All fragments in one file, which Kconfig's modes of one answer (allnoconfig) read
+/// before they answer. `kernel-config` adds them again afterwards, to no effect.
+const KCONFIG_ALL: &str = "/xlfs/kernel/all";
 
 fn digest(
     store: &Store,

@@ -12,6 +12,7 @@ mod plan;
 mod pool;
 mod schedule;
 mod shell;
+mod task;
 mod verify;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -15,16 +15,14 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::BuildError;
-use super::away::{self, Away};
 use super::events::{Cause, Event, EventLog, History, Summary};
 use super::known::{Known, Records};
-use super::one::{self, Failed, Machine};
+use super::one::{self, Machine};
 use super::pool::{Token, Tokens};
-use crate::action::Action;
+use super::task::{self, Asked, Message, Ready, failed};
 use crate::blocking;
 use crate::image::Inputs;
-use crate::remote::{self, Remote, RemoteError};
+use crate::remote::{self, Remote};
 use crate::source::Fetcher;
 use crate::store::{InUse, Record};
 
@@ -42,47 +40,23 @@ pub(super) struct Scheduler {
     pub _in_use: InUse,
 }
 
-/// A package that has to be built.
-#[derive(Debug, Clone)]
-struct Ready {
-    action: Arc<Action>,
-    host_packages: Arc<Vec<String>>,
-    /// Which place served each source.
-    from: BTreeMap<String, String>,
-}
-
-/// What a task came to.
-enum Message {
-    Cached(String, Box<Record>),
-    Ready(String, Ready),
-    /// With its token, which goes back when it is told.
-    Built(String, Box<Record>, Token),
-    Failed(String, Box<Failed>),
-    /// The remote executor's cache had it.
-    Received(String, Box<Record>),
-    /// Built by the remote executor, which takes no token.
-    BuiltAway(String, Box<Record>),
-    /// The remote executor did not do its work.
-    Returned(String, Ready, RemoteError),
-}
-
 /// What became of the packages so far.
 #[derive(Default)]
-struct Progress {
-    waiting: BTreeSet<String>,
-    ready: BTreeMap<String, Ready>,
-    running: BTreeSet<String>,
+pub(super) struct Progress {
+    pub waiting: BTreeSet<String>,
+    pub ready: BTreeMap<String, Ready>,
+    pub running: BTreeSet<String>,
     /// Built by the remote executor just now.
-    away: BTreeSet<String>,
+    pub away: BTreeSet<String>,
     /// Came back from it.
-    returned: BTreeSet<String>,
-    records: Records,
-    summary: Summary,
+    pub returned: BTreeSet<String>,
+    pub records: Records,
+    pub summary: Summary,
 }
 
 impl Progress {
     /// Whether the package is the remote executor's.
-    fn goes_away(&self, name: &str, remote: Option<&Arc<Remote>>) -> bool {
+    pub(super) fn goes_away(&self, name: &str, remote: Option<&Arc<Remote>>) -> bool {
         remote.is_some_and(|remote| remote.takes(name)) && !self.returned.contains(name)
     }
 
@@ -179,30 +153,8 @@ impl Scheduler {
             let forced = self.rebuild.contains(&name);
             let downloads = Arc::clone(downloads);
             let remote = remote.filter(|remote| !forced && remote.takes(&name)).cloned();
-            tasks.spawn(async move {
-                let found = {
-                    let (known, name) = (Arc::clone(&known), name.clone());
-                    blocking(move || look_up(&known, &name, &records, forced)).await
-                };
-                let ready = match found {
-                    Ok(Found::Result(record)) => return Message::Cached(name, record),
-                    Ok(Found::Nothing(ready)) => ready,
-                    Err(error) => return failed(name, "sandbox", error),
-                };
-                if let Some(remote) = remote
-                    && let Some(message) = receive(&known, &remote, &name, &ready, &log).await
-                {
-                    return message;
-                }
-                // The semaphore is never closed.
-                let _permit = downloads.acquire().await;
-                let package = name.clone();
-                let fetched = blocking(move || fetch(&known, &package, &fetcher, &log)).await;
-                match fetched {
-                    Ok(from) => Message::Ready(name, Ready { from, ..ready }),
-                    Err(error) => failed(name, "fetch", error),
-                }
-            });
+            let asked = Asked { known, name, records, forced, remote, fetcher, downloads, log };
+            tasks.spawn(asked.ready());
         }
     }
 
@@ -231,8 +183,7 @@ impl Scheduler {
             match built {
                 Ok(outcome) => {
                     let package = name.clone();
-                    let kept = blocking(move || keep(&known, &package, &ready, outcome)).await;
-                    match kept {
+                    match task::keep(known, package, ready, outcome).await {
                         Ok(record) => Message::Built(name, Box::new(record), token),
                         Err(error) => failed(name, "store", error),
                     }
@@ -240,64 +191,6 @@ impl Scheduler {
                 Err(error) => Message::Failed(name, error),
             }
         });
-    }
-
-    /// The remote executor, if there is one and it answers.
-    async fn connect(&self) -> Option<Arc<Remote>> {
-        match Remote::connect(self.remote.as_ref()?).await {
-            Ok(remote) => {
-                let (address, count) = (remote.address(), remote.at_once());
-                let text = format!("packages are built by {address}, {count} at a time");
-                self.log.tell(Event::Note { text });
-                Some(Arc::new(remote))
-            }
-            Err(error) => {
-                let reason = crate::with_causes(&error);
-                self.log.tell(Event::Note { text: format!("{reason}; packages are built here") });
-                None
-            }
-        }
-    }
-
-    /// Gives the remote executor what it may have.
-    fn send_away(
-        &self,
-        progress: &mut Progress,
-        tasks: &mut JoinSet<Message>,
-        remote: Option<&Arc<Remote>>,
-        lengths: &BTreeMap<String, f64>,
-        times: &BTreeMap<&str, f64>,
-    ) {
-        let Some(remote) = remote else { return };
-        while progress.away.len() < remote.at_once() {
-            let for_it =
-                progress.ready.keys().filter(|name| progress.goes_away(name, Some(remote)));
-            let Some(name) = first(for_it, lengths) else { return };
-            let Some(ready) = progress.ready.remove(&name) else { return };
-            let estimate = times.get(name.as_str()).copied();
-            progress.away.insert(name.clone());
-            self.log.tell(Event::Started { package: name.clone(), estimate });
-            let (known, remote) = (Arc::clone(&self.known), Arc::clone(remote));
-            let (log, cancel) = (self.log.clone(), self.cancel.clone());
-            tasks.spawn(async move {
-                let on_step = |step: &str| {
-                    log.tell(Event::Step { package: name.clone(), step: step.to_owned() });
-                };
-                let action = Arc::clone(&ready.action);
-                match away::build(&known, &remote, &name, &action, &cancel, on_step).await {
-                    Ok(outcome) => {
-                        let package = name.clone();
-                        let kept = blocking(move || keep(&known, &package, &ready, outcome)).await;
-                        match kept {
-                            Ok(record) => Message::BuiltAway(name, Box::new(record)),
-                            Err(error) => failed(name, "store", error),
-                        }
-                    }
-                    Err(Away::Failed(error)) => Message::Failed(name, error),
-                    Err(Away::Service(error)) => Message::Returned(name, ready, error),
-                }
-            });
-        }
     }
 
     fn hear(&self, message: Message, progress: &mut Progress) {
@@ -404,106 +297,11 @@ impl Scheduler {
 /// A package that was never built is guessed to take so long.
 pub(super) const UNKNOWN_SECONDS: f64 = 60.0;
 
-enum Found {
-    Result(Box<Record>),
-    Nothing(Ready),
-}
-
-fn failed(package: String, step: &str, error: BuildError) -> Message {
-    let failed = Failed { step: step.to_owned(), error, tail: Vec::new() };
-    Message::Failed(package, Box::new(failed))
-}
-
 /// The package with the longest path behind it.
-fn first<'a>(
+pub(super) fn first<'a>(
     ready: impl Iterator<Item = &'a String>,
     lengths: &BTreeMap<String, f64>,
 ) -> Option<String> {
     let length = |name: &String| lengths.get(name).copied().unwrap_or_default();
     ready.max_by(|one, two| length(one).total_cmp(&length(two))).cloned()
-}
-
-fn look_up(
-    known: &Known,
-    name: &str,
-    records: &Records,
-    forced: bool,
-) -> Result<Found, BuildError> {
-    let action = known.action(name, records)?;
-    if !forced && let Some(record) = known.store.result(&action.digest)? {
-        // An older result may have become the newest again.
-        known.store.point(&known.set.file.name, &known.latest_name(name), &action.digest)?;
-        return Ok(Found::Result(Box::new(record)));
-    }
-    let toolchain = known.graph.needs.get(name).map_or("", |need| &need.toolchain);
-    let host_packages = known.toolchain(toolchain, records)?.host_packages.clone();
-    Ok(Found::Nothing(Ready {
-        action: Arc::new(action),
-        host_packages: Arc::new(host_packages),
-        from: BTreeMap::new(),
-    }))
-}
-
-/// Takes a result from the remote executor's cache, if it has one.
-async fn receive(
-    known: &Arc<Known>,
-    remote: &Remote,
-    name: &str,
-    ready: &Ready,
-    log: &EventLog,
-) -> Option<Message> {
-    let note = |reason: String| {
-        let text = format!("{reason}; its cache is not used for {name}");
-        log.tell(Event::Note { text });
-        None
-    };
-    match away::cached(known, remote, name, &ready.action).await {
-        Ok(Some(outcome)) => {
-            let (known, package, ready) = (Arc::clone(known), name.to_owned(), ready.clone());
-            let kept = blocking(move || keep(&known, &package, &ready, outcome)).await;
-            Some(match kept {
-                Ok(record) => Message::Received(name.to_owned(), Box::new(record)),
-                Err(error) => failed(name.to_owned(), "store", error),
-            })
-        }
-        Ok(None) => None,
-        Err(Away::Service(error)) => note(crate::with_causes(&error)),
-        Err(Away::Failed(failed)) => note(crate::with_causes(&failed.error)),
-    }
-}
-
-fn fetch(
-    known: &Known,
-    name: &str,
-    fetcher: &Fetcher,
-    log: &EventLog,
-) -> Result<BTreeMap<String, String>, BuildError> {
-    let mut from = BTreeMap::new();
-    for used in &known.package(name)?.source {
-        let Some(source) = known.set.sources.get(&used.file) else { continue };
-        let new = !fetcher.has(source);
-        if new {
-            log.tell(Event::Fetching { file: source.file.clone() });
-        }
-        let place = fetcher.fetch(source, &|text| log.tell(Event::Note { text }))?;
-        if new {
-            log.tell(Event::Fetched { file: source.file.clone(), from: place.clone() });
-        }
-        from.insert(source.file.clone(), place);
-    }
-    Ok(from)
-}
-
-fn keep(
-    known: &Known,
-    name: &str,
-    ready: &Ready,
-    outcome: one::Outcome,
-) -> Result<Record, BuildError> {
-    let last = known.latest(name);
-    let mut record =
-        one::record(known, name, &ready.action, outcome, &ready.from, &ready.host_packages)?;
-    record.changed = last.is_none_or(|last| last.outputs != record.outputs);
-    known.store.publish(&record)?;
-    Ok(record)
 }

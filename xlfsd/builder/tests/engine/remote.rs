@@ -30,11 +30,13 @@ async fn build(config: &Config, request: Request) -> Told {
 }
 
 fn notes(told: &Told) -> Vec<&str> {
-    let note = |event| match event {
-        &Event::Note { ref text } => Some(text.as_str()),
-        _ => None,
-    };
-    told.events.iter().filter_map(note).collect()
+    let mut found = Vec::new();
+    for event in &told.events {
+        if let Event::Note { text } = event {
+            found.push(text.as_str());
+        }
+    }
+    found
 }
 
 /// Links, folders without files, modes, owners, a large file and many small ones.
