@@ -199,6 +199,23 @@ async fn an_image_is_written_whole_or_not_at_all() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_shell_takes_lines_from_a_pipe_and_tells_its_code() {
+    let fake = serve(World::default());
+    let folder = tempfile::tempdir().expect("folder");
+    let lines = folder.path().join("lines");
+    fs::write(&lines, "ls /build\n").expect("file");
+    let mut command = command(&fake.socket, &["build", "shell", "zlib", "--step", "build"]);
+    command.stdin(fs::File::open(&lines).expect("file"));
+    let run = finish(command).await.expect(1);
+    assert_eq!(run.out, "$ ls /build\n");
+    assert!(run.err.contains("Preparing the sandbox."), "{}", run.err);
+    assert!(run.err.contains("The shell ended with code 3."), "{}", run.err);
+    let asked = fake.stage.world().requests[0].clone();
+    assert!(asked.contains("step: \"build\"") && asked.contains("term: \"linux\""), "{asked}");
+    xlfsctl(&fake, &["build", "shell", "nix"]).await.expect(3);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn sources_are_listed_fetched_added_and_read_again() {
     let fake = serve(World::default());
     let list = xlfsctl(&fake, &["source", "list"]).await.expect(0).out;

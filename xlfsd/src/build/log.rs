@@ -112,13 +112,38 @@ impl Log {
         let count = self.count.subscribe();
         stream::unfold(Some((self, count, from)), |state| async move {
             let (log, mut count, next) = state?;
-            // The sender lives as long as the log, which we hold.
-            count.wait_for(|count| *count > next).await.ok()?;
-            let entry = log.inner.lock().entries.get(next).cloned()?;
-            let state = (!entry.is_last()).then_some((log, count, next + 1));
-            Some((entry, state))
+            loop {
+                count.mark_unchanged();
+                match log.get(next) {
+                    Next::Entry(entry) => {
+                        let state = (!entry.is_last()).then_some((log, count, next + 1));
+                        return Some((*entry, state));
+                    }
+                    Next::Never => return None,
+                    // The sender lives as long as the log, which we hold.
+                    Next::Later => count.changed().await.ok()?,
+                }
+            }
         })
     }
+
+    fn get(&self, number: usize) -> Next {
+        let entries = &self.inner.lock().entries;
+        match entries.get(number) {
+            Some(entry) => Next::Entry(Box::new(entry.clone())),
+            None if entries.last().is_some_and(Entry::is_last) => Next::Never,
+            None => Next::Later,
+        }
+    }
+}
+
+/// What is known of an event's number.
+enum Next {
+    Entry(Box<Entry>),
+    /// It has not happened yet.
+    Later,
+    /// The build has ended without.
+    Never,
 }
 
 /// The events of a build that has ended, as far as they can be read.
@@ -201,6 +226,8 @@ mod tests {
         assert_eq!(all.len(), 3);
         assert_eq!(log.clone().follow(2).collect::<Vec<_>>().await, all[2..]);
         assert_eq!(read(&path), all);
+        // One that waits for what never comes does not wait for ever.
+        assert!(log.follow(9).collect::<Vec<_>>().await.is_empty());
     }
 
     #[test]
