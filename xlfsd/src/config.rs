@@ -54,6 +54,8 @@ pub struct Config {
     pub templates: Vec<PathBuf>,
     /// None: the environment (XLFSD_LOG, RUST_LOG) or "info".
     pub log: Option<String>,
+    /// Whether Xen resets the host when xlfsd hangs. None: where it starts from slots.
+    pub watchdog: Option<bool>,
     pub server: ServerConfig,
     pub images: ImagesConfig,
     pub events: EventsConfig,
@@ -73,6 +75,7 @@ impl Default for Config {
             state_dir: "/var/lib/xlfs".into(),
             templates: vec!["/usr/share/xlfs/templates".into(), "/etc/xlfs/templates".into()],
             log: None,
+            watchdog: None,
             server: ServerConfig::default(),
             images: ImagesConfig::default(),
             events: EventsConfig::default(),

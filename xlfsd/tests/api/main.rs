@@ -16,6 +16,7 @@ mod images;
 mod machine;
 mod meta;
 mod recipes;
+mod slots;
 mod snapshots;
 mod sources;
 mod tasks;
