@@ -26,11 +26,11 @@ pub(super) struct Wanted {
     pub path: PathBuf,
 }
 
-/// What those of the targets that are images, and are there, say that should be imported.
-pub(super) fn wanted(builder: &Builder, targets: &[String]) -> Result<Vec<Wanted>, Problem> {
+/// What these images, which were just built or found, say that should be imported.
+pub(super) fn wanted(builder: &Builder, images: &[String]) -> Result<Vec<Wanted>, Problem> {
     let (set, store) = (builder.set(), builder.store());
     let mut wanted = Vec::new();
-    for image in targets.iter().filter(|it| set.images.contains_key(*it)) {
+    for image in images {
         let record = store.image(&set.file.name, image);
         let Some(record) = record.map_err(|error| problem::of_store(&error))? else { continue };
         for (file, import) in record.imports {

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
-use xlfs_builder::build::{Plan, Request, Standing, Summary};
+use xlfs_builder::build::{Event, Plan, Request, Standing, Summary};
 
 use crate::durable::{self, FileError};
 
@@ -64,6 +64,17 @@ pub(super) struct Counts {
 }
 
 impl Counts {
+    /// Takes an event in.
+    pub(super) fn hear(&mut self, event: &Event) {
+        match event {
+            Event::Built { .. } | Event::Image { cached: false, .. } => self.built += 1,
+            Event::Cached { .. } | Event::Image { cached: true, .. } => self.cached += 1,
+            Event::Skipped { .. } => self.skipped += 1,
+            Event::Failed { .. } => self.failed += 1,
+            _ => {}
+        }
+    }
+
     /// At the end, by the builder's own count.
     pub(super) fn at_end(self, summary: &Summary) -> Self {
         let Summary { built, cached, failed, skipped, .. } = *summary;

@@ -231,6 +231,14 @@ struct Running {
     _place: Place,
 }
 
+/// What a build has come to so far.
+#[derive(Default)]
+struct SoFar {
+    failures: Failures,
+    /// Images that are there.
+    images: Vec<String>,
+}
+
 /// What failed.
 #[derive(Default)]
 struct Failures {
@@ -245,11 +253,11 @@ impl Running {
         task.step_started(0);
         let (cancel, mut asked_to_end) = (task.cancel_token(), false);
         let mut reader = build.events().reader(0);
-        let mut failures = Failures::default();
+        let mut so_far = SoFar::default();
         loop {
             tokio::select! {
                 event = reader.next() => match event {
-                    Some(event) => self.hear(event.time, event.event, &task, &mut failures),
+                    Some(event) => self.hear(event.time, event.event, &task, &mut so_far),
                     None => break,
                 },
                 () = cancel.cancelled(), if !asked_to_end => {
@@ -258,6 +266,7 @@ impl Running {
                 }
             }
         }
+        let SoFar { failures, images } = so_far;
         let summary = build.finished().await;
         if summary.failed == 0 && !summary.cancelled {
             task.step_done(0);
@@ -268,21 +277,23 @@ impl Running {
             if summary.failed == 0 {
                 task.step_started(1);
             }
-            not_imported = self.import(builder, &task).await;
+            not_imported = self.import(builder, images, &task).await;
+        } else {
+            // Whoever sees the end may collect the store, which must not be open then.
+            drop(builder);
         }
         self.finish(task, &summary, &failures, not_imported).await;
     }
 
     /// Takes an event of the builder in.
-    fn hear(&self, time: u64, event: Event, task: &TaskHandle, failures: &mut Failures) {
+    fn hear(&self, time: u64, event: Event, task: &TaskHandle, so_far: &mut SoFar) {
+        let SoFar { failures, images } = so_far;
         let mut record = self.live.record.lock();
         let counts = &mut record.counts;
+        counts.hear(&event);
         match &event {
-            Event::Built { .. } | Event::Image { cached: false, .. } => counts.built += 1,
-            Event::Cached { .. } | Event::Image { cached: true, .. } => counts.cached += 1,
-            Event::Skipped { .. } => counts.skipped += 1,
+            Event::Image { image, .. } => images.push(image.clone()),
             Event::Failed { package, step, reason, cause, .. } => {
-                counts.failed += 1;
                 failures.count += 1;
                 task.log(format!("{package} failed in step {step}: {reason}"));
                 if failures.first.is_none() {
@@ -302,11 +313,15 @@ impl Running {
     }
 
     /// Takes the images that came out into the image store; answers what went wrong.
-    async fn import(&self, builder: Builder, task: &TaskHandle) -> Option<Problem> {
-        let targets = self.live.record.lock().asked.targets.clone();
+    async fn import(
+        &self,
+        builder: Builder,
+        built: Vec<String>,
+        task: &TaskHandle,
+    ) -> Option<Problem> {
         let images = self.builds.shared.base.images.clone();
         let mut wrong = None;
-        let wanted = self.builds.on_threads(move || import::wanted(&builder, &targets)).await;
+        let wanted = self.builds.on_threads(move || import::wanted(&builder, &built)).await;
         let wanted = match wanted.and_then(|wanted| wanted) {
             Ok(wanted) => wanted,
             Err(problem) => return Some(problem),

@@ -71,7 +71,8 @@ impl Table {
         for record in ended.values_mut().filter(|it| it.state == State::Running) {
             let path = record::events_path(&folder, record.id);
             let done = log::end_interrupted(&path, record.counts, record.started).and_then(
-                |(events, last)| {
+                |log::Interrupted { events, last, counts }| {
+                    record.counts = counts;
                     record.events = events;
                     record.ended = Some(last);
                     record.state = State::Interrupted;

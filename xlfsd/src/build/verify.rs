@@ -43,8 +43,9 @@ impl Builds {
         let (results, stream) = mpsc::unbounded_channel();
         let work = async move {
             let done = verify(&builder, &asked, &results).await;
-            // Whoever sees the end may take the place.
-            drop((place, in_use));
+            // Whoever sees the end may take the place, and collect the store.
+            drop(builder);
+            drop((in_use, place));
             if let Err(problem) = done {
                 // Nobody else to tell.
                 let _ = results.send(Err(problem.into()));

@@ -18,7 +18,7 @@ use xlfs_proto::v1::{
 
 use crate::daemon::{Daemon, reason};
 use crate::tiny::{
-    build, built, client, daemon, daemon_with, package, reach, request, start, state, watch,
+    build, built, client, daemon, daemon_with, package, reach, request, start, state, watch, write,
 };
 
 #[tokio::test]
@@ -150,6 +150,31 @@ async fn a_step_that_hangs_fails_with_its_cause() {
     let mut tasks = TaskServiceClient::new(daemon.connect().await);
     let task = tasks.get_task(GetTaskRequest { id: begun.task_id }).await.unwrap().into_inner();
     assert_eq!(Code::from(task.error.unwrap().code), Code::DeadlineExceeded);
+}
+
+#[tokio::test]
+async fn a_source_that_no_place_has_is_told_with_all_places() {
+    let daemon = daemon_with(|config| {
+        config.builder.sources = vec!["/nonexistent/one".into(), "/nonexistent/two".into()];
+    })
+    .await;
+    let mut client = client(&daemon).await;
+    let sha256 = "0".repeat(64);
+    let lock = format!("[[source]]\nfile = \"a.tar\"\nsize = 1\nsha256 = \"{sha256}\"\n");
+    write(&daemon, "sources.lock", &lock);
+    package(&daemon, "a", &[], "true");
+    let path = daemon.path("recipes/t/a.toml");
+    let text = fs::read_to_string(&path).unwrap();
+    fs::write(&path, text.replace("[depends]", "[[source]]\nfile = \"a.tar\"\n[depends]")).unwrap();
+    let begun = start(&mut client, &["a"]).await.unwrap();
+    assert_eq!(state(&watch(&mut client, &begun.id, 0).await), BuildState::Failed);
+    let mut tasks = TaskServiceClient::new(daemon.connect().await);
+    let task = tasks.get_task(GetTaskRequest { id: begun.task_id }).await.unwrap().into_inner();
+    let error = task.error.unwrap();
+    assert_eq!((Code::from(error.code), error.reason.as_str()), (Code::Unavailable, "NO_SOURCE"));
+    for place in ["/nonexistent/one", "/nonexistent/two", sha256.as_str()] {
+        assert!(error.causes[0].contains(place), "{error:?}");
+    }
 }
 
 #[tokio::test]

@@ -4,6 +4,7 @@
 // All of this is test code; clippy sees that only within #[test] functions.
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, clippy::unimplemented)]
 
+mod build_shell;
 mod builds;
 mod built_images;
 mod clones;

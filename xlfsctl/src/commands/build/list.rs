@@ -51,7 +51,9 @@ impl List {
             output.note("Nothing was built yet. Start a build: xlfsctl build start");
         } else {
             output.text(&table(&builds, output))?;
-            for build in builds.iter().filter(|it| it.state() == BuildState::Interrupted).take(1) {
+            // One that another came after is history.
+            let last = builds.first().filter(|it| it.state() == BuildState::Interrupted);
+            if let Some(build) = last {
                 output.note(&format!(
                     "Build {} was interrupted; go on with it: {}",
                     build.id,
