@@ -103,7 +103,8 @@ async fn build(at: &Where, what: &What, output: Option<&Path>) -> Done {
     let targets = request.targets.clone();
     let build = builder.start(request)?;
     let summary = progress::follow(build).await;
-    if let Some(folder) = output {
+    // After a failure the store's newest image is an older one, perhaps another toolchain's.
+    if let (Some(folder), true) = (output, summary.succeeded()) {
         let set = builder.set();
         for name in targets.iter().filter(|name| set.images.contains_key(*name)) {
             if let Some(record) = builder.store().image(&set.file.name, name)? {
