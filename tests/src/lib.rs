@@ -4,7 +4,8 @@
 //! [`pieces`] fetches what is booted, [`initramfs`] packs Dom0's and the guests'
 //! file trees, [`qemu`] runs the machine, [`agent`] runs in Dom0 and speaks
 //! [`wire`] with [`dom0`], which is what a test uses. [`lab`] puts it together.
-//! [`images`] makes root images for guests that serve, [`built`] has the product's builder make some.
+//! [`images`] makes root images for guests that serve, [`built`] has the product's
+//! builder make some. [`slots`] boots a host's own disk.
 
 pub mod agent;
 pub mod bench;
@@ -21,4 +22,5 @@ pub mod look;
 pub mod pieces;
 pub mod product;
 pub mod qemu;
+pub mod slots;
 pub mod wire;

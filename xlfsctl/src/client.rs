@@ -19,6 +19,7 @@ use xlfs_proto::v1::host_service_client::HostServiceClient;
 use xlfs_proto::v1::image_service_client::ImageServiceClient;
 use xlfs_proto::v1::network_service_client::NetworkServiceClient;
 use xlfs_proto::v1::recipe_service_client::RecipeServiceClient;
+use xlfs_proto::v1::slot_service_client::SlotServiceClient;
 use xlfs_proto::v1::source_service_client::SourceServiceClient;
 use xlfs_proto::v1::task_service_client::TaskServiceClient;
 use xlfs_proto::v1::template_service_client::TemplateServiceClient;
@@ -96,6 +97,10 @@ impl Daemon {
 
     pub(crate) fn templates(&self) -> TemplateServiceClient<Channel> {
         TemplateServiceClient::new(self.channel.clone()).max_decoding_message_size(MOST_BYTES)
+    }
+
+    pub(crate) fn slots(&self) -> SlotServiceClient<Channel> {
+        SlotServiceClient::new(self.channel.clone()).max_decoding_message_size(MOST_BYTES)
     }
 
     pub(crate) fn volumes(&self) -> VolumeServiceClient<Channel> {

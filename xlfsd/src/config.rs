@@ -54,6 +54,8 @@ pub struct Config {
     pub templates: Vec<PathBuf>,
     /// None: the environment (XLFSD_LOG, RUST_LOG) or "info".
     pub log: Option<String>,
+    /// Whether Xen resets the host when xlfsd hangs. None: where it starts from slots.
+    pub watchdog: Option<bool>,
     pub server: ServerConfig,
     pub images: ImagesConfig,
     pub events: EventsConfig,
@@ -73,6 +75,7 @@ impl Default for Config {
             state_dir: "/var/lib/xlfs".into(),
             templates: vec!["/usr/share/xlfs/templates".into(), "/etc/xlfs/templates".into()],
             log: None,
+            watchdog: None,
             server: ServerConfig::default(),
             images: ImagesConfig::default(),
             events: EventsConfig::default(),
@@ -317,11 +320,13 @@ mod tests {
         assert_eq!(load(example, &[]).unwrap(), Config::default());
         // All of them: a default that is left out would go unnoticed above.
         let keys = example.lines().filter(|line| line.contains(" = ")).count();
-        assert_eq!(keys, 27, "a new key must be in the manual");
+        assert_eq!(keys, 28, "a new key must be in the manual");
         // Those of pools and networks are examples, which must be good ones.
         let blocks = manual.split("```toml\n").skip(1).map(|b| b.split("```").next().unwrap());
-        let tables: String = blocks.filter(|block| block.contains("[[")).collect();
+        let more = |block: &&str| block.contains("[[") || block.contains("[builder.remote]");
+        let tables: String = blocks.filter(more).collect();
         let config = load(&tables, &[]).unwrap();
         assert_eq!((config.pools().len(), config.networks.len()), (2, 1));
+        assert!(config.builder.remote.is_some());
     }
 }

@@ -15,6 +15,8 @@
 //! - `console`: what guests print and who types;
 //! - `health`: whether the services of guests work;
 //! - `network`: bridges, and the guests' interfaces on them;
+//! - `slots`: the root file systems of a host that boots from its own disk, and
+//!   how it is upgraded; `watchdog`: what resets a host that hangs;
 //! - `problem`: the error type of all of these;
 //! - `config`: what the operator sets; `base` opens all of it in order.
 //!
@@ -36,9 +38,11 @@ pub mod problem;
 pub mod quarantine;
 pub mod seed;
 pub mod size;
+pub mod slots;
 pub mod storage;
 pub mod task;
 pub mod template;
 pub mod toml_file;
 pub mod value;
 pub mod volume;
+pub mod watchdog;

@@ -2,6 +2,7 @@
 //! until a signal says to stop. Guests run on whatever happens here.
 
 use std::io::IsTerminal;
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,6 +11,7 @@ use clap::Parser;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
+use xlfs_xen::hypercall::Xen;
 use xlfsd::api::{self, Services, Socket};
 use xlfsd::base::Base;
 use xlfsd::build::Builds;
@@ -18,8 +20,10 @@ use xlfsd::domain::{Guests, Setup};
 use xlfsd::host::{Gate, HostFacts, PoolDisks, Reach, WorkerKernels};
 use xlfsd::network::{Net, Networks};
 use xlfsd::problem::{Problem, ProblemKind};
+use xlfsd::slots::{Boot, HostChecks, HostOperations, Slots};
 use xlfsd::storage::{Pools, Volumes};
 use xlfsd::volume::VolumeOperations;
+use xlfsd::watchdog::{self, Held, Pulse};
 
 /// Requests are short, and what takes long has threads of its own: a second
 /// worker would cost each request more wake-ups than it saves waiting.
@@ -28,6 +32,10 @@ const WORKERS: usize = 1;
 const IDLE_THREADS: Duration = Duration::from_secs(30);
 /// Threads for work that waits for a disk.
 const DISK_THREADS: usize = 16;
+/// How long the hypervisor is waited for at the start, by tries of a second.
+const XEN_TRIES: u32 = 30;
+/// The kernel's door to the watchdog.
+const KERNEL_WATCHDOG: &str = "/dev/watchdog";
 
 fn main() -> ExitCode {
     // The process that parses a guest's kernel: before any thread, runtime or
@@ -39,10 +47,10 @@ fn main() -> ExitCode {
     let args = Args::parse();
     let config = match Config::load(&args) {
         Ok(config) => config,
-        Err(problem) => return fail(&problem),
+        Err(problem) => return fail_for_good(&problem),
     };
     if let Err(problem) = start_log(config.log.as_deref()) {
-        return fail(&problem);
+        return fail_for_good(&problem);
     }
     // Whatever makes a file means to be its only reader.
     nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o077));
@@ -65,13 +73,14 @@ fn main() -> ExitCode {
     runtime.shutdown_timeout(Duration::from_secs(1));
     match result {
         Ok(()) => ExitCode::SUCCESS,
-        Err(problem) => fail(&problem),
+        Err(problem) => fail_for_good(&problem),
     }
 }
 
 async fn run(config: &Config) -> Result<(), Problem> {
     let stopping = CancellationToken::new();
     stop_on_signal(&stopping)?;
+    let pulse = Pulse::default();
     let base = Arc::new(Base::open(config)?);
     let socket = Socket::bind(&config.socket, config.socket_gid)?;
 
@@ -96,8 +105,18 @@ async fn run(config: &Config) -> Result<(), Problem> {
         net: net.clone(),
         state_dir: config.state_dir.clone(),
     })?;
+    let slots = Slots::open(&config.state_dir, base.events.clone(), pulse.clone())?;
+    let wanted = config.watchdog.unwrap_or(slots.is_some());
+    let held = Held::default();
+    let guard = wanted.then(|| tokio::spawn(guard(pulse.clone(), held.clone())));
+    if let Some(slots) = slots.clone() {
+        let checks = HostChecks::new(reach.clone(), net.clone(), volumes.clone());
+        let (guests, stopping) = (guests.clone(), stopping.clone());
+        tokio::spawn(async move { slots.settle(&checks, &guests, stopping).await });
+    }
     let mut services = Services::new(&base, stopping.clone());
     services.add_host(Arc::new(HostFacts::new(reach)));
+    services.add_slots(HostOperations::new(base.clone(), slots, guests.clone()));
     volumes.set_users(guests.volume_users());
     services.add_volumes(VolumeOperations::new(base.clone(), volumes, guests.clone()));
     services.add_networks(net, guests.clone());
@@ -108,7 +127,7 @@ async fn run(config: &Config) -> Result<(), Problem> {
     ));
     services.add_domains(guests.clone());
     services.add_console(Arc::new(guests.clone()));
-    let supervisor = tokio::spawn(async move { guests.supervise(stopping).await });
+    let supervisor = tokio::spawn(async move { guests.supervise(stopping, pulse).await });
 
     tracing::info!(
         socket = %socket.path().display(),
@@ -122,6 +141,10 @@ async fn run(config: &Config) -> Result<(), Problem> {
         tracing::warn!("the last console output may be lost: {problem:#}");
     }
     supervisor.abort();
+    if let Some(guard) = guard {
+        guard.abort();
+        give_back_watchdog(&held);
+    }
     tracing::info!("stopped; guests run on");
     served.map_err(|error| {
         Problem::from_error(ProblemKind::Internal, "SERVE_FAILED", "serving failed", &error)
@@ -158,6 +181,54 @@ fn start_log(configured: Option<&str>) -> Result<(), Problem> {
         .with_writer(std::io::stderr)
         .init();
     Ok(())
+}
+
+/// Takes the watchdog and pets it as long as the daemon lives.
+async fn guard(pulse: Pulse, held: Held) {
+    let mut tries = 0;
+    let xen = loop {
+        match Xen::open() {
+            Ok(xen) => break xen,
+            Err(error) if tries == XEN_TRIES => {
+                tracing::error!("nobody watches over this host: {error}");
+                return;
+            }
+            Err(_) => tries += 1,
+        }
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    };
+    watchdog::run(&xen, Path::new(KERNEL_WATCHDOG), pulse, held).await;
+}
+
+/// On a trial nothing is given back: a slot on which xlfsd does not run is not good.
+fn on_trial() -> bool {
+    Boot::read().is_some_and(|boot| boot.trial && !Slots::passed(boot.slot))
+}
+
+/// The daemon's own timer. The kernel's may be armed again by /etc/rc.stop, which then
+/// watches over the host's end.
+fn give_back_watchdog(held: &Held) {
+    let Some(id) = held.get().filter(|_| !on_trial()) else { return };
+    match Xen::open().map(|xen| xen.disarm_watchdog(id)) {
+        Ok(Ok(_)) => tracing::info!("nobody watches over this host until xlfsd runs again"),
+        Ok(Err(error)) => tracing::error!("the watchdog cannot be given back: {error}"),
+        Err(error) => tracing::error!("the watchdog cannot be given back: {error}"),
+    }
+}
+
+/// Ends the daemon because of something that will be so again after a reset, such as a
+/// mistake in its configuration: with guests running and sshd answering, that would help
+/// nobody. Where /etc/rc has armed the watchdog, all of it is given back.
+fn fail_for_good(problem: &Problem) -> ExitCode {
+    // The xlfsd that has the state in use has the watchdog too.
+    if Boot::read().is_some()
+        && !on_trial()
+        && problem.reason != "STATE_IN_USE"
+        && let Ok(xen) = Xen::open()
+    {
+        watchdog::give_back_all(&xen, Path::new(KERNEL_WATCHDOG));
+    }
+    fail(problem)
 }
 
 fn fail(problem: &Problem) -> ExitCode {

@@ -4,6 +4,7 @@ mod collect;
 mod list;
 mod plan;
 mod results;
+mod shell;
 mod start;
 mod verify;
 
@@ -28,6 +29,7 @@ pub(crate) enum Build {
     Files(results::Files),
     Graph(results::Graph),
     Export(results::Export),
+    Shell(shell::Shell),
     Verify(verify::Verify),
     Gc(collect::Gc),
 }
@@ -46,6 +48,18 @@ struct What {
     /// Build this package even if its result is there (repeatable).
     #[arg(long, value_name = "PACKAGE", add = complete::packages())]
     rebuild: Vec<String>,
+    /// A file that images ask for, by its name there (repeatable). xlfsd and xlfsctl need not
+    /// be given.
+    #[arg(long = "input", value_name = "NAME=FILE", value_parser = input)]
+    inputs: Vec<(String, String)>,
+}
+
+/// A name and the absolute path of a file.
+fn input(text: &str) -> Result<(String, String), String> {
+    let (name, file) = text.split_once('=').ok_or("write NAME=FILE, such as xlfsd=out/xlfsd")?;
+    let path = std::path::absolute(file).map_err(|error| error.to_string())?;
+    let path = path.to_str().ok_or("the path is not UTF-8")?;
+    Ok((name.to_owned(), path.to_owned()))
 }
 
 /// Which set, and with which toolchain.
@@ -67,6 +81,7 @@ impl What {
             toolchain: self.set.toolchain.unwrap_or_default(),
             check: self.check,
             rebuild: self.rebuild,
+            inputs: self.inputs.into_iter().collect(),
         }
     }
 }
@@ -84,6 +99,7 @@ impl Build {
             Build::Files(args) => args.run(session).await,
             Build::Graph(args) => args.run(session).await,
             Build::Export(args) => args.run(session).await,
+            Build::Shell(args) => args.run(session).await,
             Build::Verify(args) => args.run(session).await,
             Build::Gc(args) => args.run(session).await,
         }

@@ -1,4 +1,7 @@
-//! `host`: the machine, its hypervisor and the daemon.
+//! `host`: the machine, its hypervisor and the daemon. What changes it stands in
+//! `slots`.
+
+mod slots;
 
 use std::io::IsTerminal as _;
 
@@ -13,11 +16,16 @@ use crate::output::guest_text::GuestText;
 use crate::output::view::host::{HostView, HypervisorLogView};
 use crate::output::{Output, time};
 
-/// The machine and its hypervisor: info, dmesg.
+/// The machine and its hypervisor; its root slots, upgrade and end.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Host {
     Info(Info),
     Dmesg(Dmesg),
+    Slots(slots::List),
+    Upgrade(slots::Upgrade),
+    Rollback(slots::Rollback),
+    Reboot(slots::Reboot),
+    Poweroff(slots::Poweroff),
 }
 
 /// Show the host, its hypervisor and xlfsd.
@@ -40,6 +48,11 @@ impl Host {
         match self {
             Host::Info(Info {}) => info(session).await,
             Host::Dmesg(args) => dmesg(session, args).await,
+            Host::Slots(args) => args.run(session).await,
+            Host::Upgrade(args) => args.run(session).await,
+            Host::Rollback(args) => args.run(session).await,
+            Host::Reboot(args) => args.run(session).await,
+            Host::Poweroff(args) => args.run(session).await,
         }
     }
 }

@@ -7,6 +7,8 @@ pub(crate) use import::{open, send, show_progress};
 use clap::{Args, Subcommand};
 use xlfs_proto::v1::{DeleteImageRequest, GetImageRequest, Image as Stored, ListImagesRequest};
 
+pub(super) use import::import_disk;
+
 use super::{Session, answer};
 use crate::complete;
 use crate::errors::{Context as _, Failure};

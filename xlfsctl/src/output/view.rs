@@ -19,6 +19,7 @@ pub(crate) mod recipe;
 pub(crate) mod result;
 #[cfg(test)]
 mod schema;
+pub(crate) mod slot;
 pub(crate) mod source;
 pub(crate) mod task;
 pub(crate) mod template;

@@ -56,7 +56,11 @@ pub(crate) async fn follow(
         .map_err(|error| Failure::io("cannot catch Ctrl-C", &error))?;
     let mut screen = Screen { lines: Lines::new(output), model: Model::new(&build) };
     let mut redraw = tokio::time::interval(REDRAW);
-    let (mut next, mut lost) = (from, None::<Instant>);
+    // The lines say how far all of it is, so they need all events; those before `from` are
+    // not told.
+    let documents = events == Events::Documents && !output.is_table();
+    let first = if documents { from } else { 0 };
+    let (mut next, mut lost) = (first, None::<Instant>);
     let mut failed = Vec::new();
     loop {
         let request = WatchBuildRequest { id: id.clone(), from: next };
@@ -75,19 +79,19 @@ pub(crate) async fn follow(
                             screen.lines.say("connected again");
                         }
                         next = event.number + 1;
-                        if events == Events::Documents && !output.is_table() {
+                        if documents {
                             output.next_document(&BuildEventView::from(&event))?;
                         }
                         if let Some(Kind::Failed(one)) = &event.kind {
                             failed.push((one.package.clone(), model::exit_of(one.cause())));
                         }
-                        let finished = screen.hear(&event);
+                        let finished = screen.hear(&event, event.number < from);
                         if let Some(finished) = finished {
                             screen.lines.clear();
                             return Ok(End { finished, failed });
                         }
                     }
-                    Ok(None) if lost.is_none() && next == from => {
+                    Ok(None) if lost.is_none() && next == first => {
                         // It has ended before the first event that was asked for.
                         screen.lines.clear();
                         return ended(daemon, &id).await;
@@ -142,8 +146,8 @@ struct Screen {
 }
 
 impl Screen {
-    /// Takes an event in; answers the end when it is that.
-    fn hear(&mut self, event: &BuildEvent) -> Option<BuildFinished> {
+    /// Takes an event in; answers the end when it is that. One that is `old` is not told.
+    fn hear(&mut self, event: &BuildEvent, old: bool) -> Option<BuildFinished> {
         self.model.hear(event);
         if let Some(Kind::Finished(finished)) = &event.kind {
             return Some(*finished);
@@ -151,7 +155,7 @@ impl Screen {
         // What runs has a line of its own on a terminal.
         let drawn = self.lines.mode() == Mode::Live
             && matches!(event.kind, Some(Kind::Started(_) | Kind::Fetching(_) | Kind::Begun(_)));
-        if let (false, Some(line)) = (drawn, event_line(event)) {
+        if let (false, Some(line)) = (drawn || old, event_line(event)) {
             self.lines.tell(&plain(&line));
             if let Some(Kind::Failed(failed)) = &event.kind {
                 for line in &failed.tail {
@@ -159,7 +163,9 @@ impl Screen {
                 }
             }
         }
-        self.draw();
+        if !old {
+            self.draw();
+        }
         None
     }
 

@@ -133,15 +133,16 @@ async fn ctrl_c_leaves_the_build_alone() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn builds_are_listed_and_cancelled() {
-    let fake = playing(BuildState::Cancelled, FailureCause::Unspecified);
-    fake.stage.world().builds.push(build("6", BuildState::Interrupted));
+    let fake = playing(BuildState::Interrupted, FailureCause::Unspecified);
+    fake.stage.world().builds.push(build("6", BuildState::Succeeded));
     let list = xlfsctl(&fake, &["build", "list"]).await.expect(0);
     assert!(list.out.lines().all(|line| line.len() <= 80), "{}", list.out);
-    assert!(list.out.contains(" 6  interrupted  openssh"), "{}", list.out);
+    assert!(list.out.contains(" 7  interrupted  openssh"), "{}", list.out);
     let hint = list.err.split_whitespace().collect::<Vec<_>>().join(" ");
     assert!(hint.contains("go on with it: xlfsctl build start openssh --set 12"), "{hint}");
     let json = xlfsctl(&fake, &["-o", "yaml", "build", "list"]).await.expect(0).out;
     assert!(json.contains("state: interrupted"), "{json}");
+    fake.stage.world().build_events = events(BuildState::Cancelled, FailureCause::Unspecified);
     let dry = xlfsctl(&fake, &["build", "cancel", "--dry-run"]).await.expect(0);
     assert_eq!(dry.out, "would cancel build 7\n");
     let run = xlfsctl(&fake, &["build", "cancel"]).await.expect(0);
@@ -159,11 +160,7 @@ async fn what_came_out_is_shown() {
     assert!(fake.stage.world().requests[0].contains("step: \"build\""));
     xlfsctl(&fake, &["build", "log", "nix"]).await.expect(3);
     let files = xlfsctl(&fake, &["build", "files", "zlib"]).await.expect(0);
-    assert!(
-        files.out.contains("run                /usr/lib/libz.so -> libz.so.1"),
-        "{}",
-        files.out
-    );
+    assert!(files.out.contains("run              /usr/lib/libz.so -> libz.so.1"), "{}", files.out);
     assert!(files.err.contains("2 files, 2.0 KiB"), "{}", files.err);
     assert_eq!(xlfsctl(&fake, &["build", "graph"]).await.expect(0).out, "<svg/>\n");
     let folder = tempfile::tempdir().expect("folder");
@@ -199,6 +196,23 @@ async fn an_image_is_written_whole_or_not_at_all() {
     assert!(!out.join("disk.img").exists());
     export("evil").await.expect(10);
     assert!(!folder.path().join("evil").exists());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_shell_takes_lines_from_a_pipe_and_tells_its_code() {
+    let fake = serve(World::default());
+    let folder = tempfile::tempdir().expect("folder");
+    let lines = folder.path().join("lines");
+    fs::write(&lines, "ls /build\n").expect("file");
+    let mut command = command(&fake.socket, &["build", "shell", "zlib", "--step", "build"]);
+    command.stdin(fs::File::open(&lines).expect("file"));
+    let run = finish(command).await.expect(1);
+    assert_eq!(run.out, "$ ls /build\n");
+    assert!(run.err.contains("Preparing the sandbox."), "{}", run.err);
+    assert!(run.err.contains("The shell ended with code 3."), "{}", run.err);
+    let asked = fake.stage.world().requests[0].clone();
+    assert!(asked.contains("step: \"build\"") && asked.contains("term: \"linux\""), "{asked}");
+    xlfsctl(&fake, &["build", "shell", "nix"]).await.expect(3);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -6,6 +6,7 @@ pub(crate) mod consoles;
 pub(crate) mod domains;
 pub(crate) mod images;
 pub(crate) mod others;
+pub(crate) mod slots;
 pub(crate) mod tasks;
 pub(crate) mod volumes;
 
@@ -26,13 +27,14 @@ use xlfs_proto::v1::host_service_server::HostServiceServer;
 use xlfs_proto::v1::image_service_server::ImageServiceServer;
 use xlfs_proto::v1::network_service_server::NetworkServiceServer;
 use xlfs_proto::v1::recipe_service_server::RecipeServiceServer;
+use xlfs_proto::v1::slot_service_server::SlotServiceServer;
 use xlfs_proto::v1::source_service_server::SourceServiceServer;
 use xlfs_proto::v1::task_service_server::TaskServiceServer;
 use xlfs_proto::v1::template_service_server::TemplateServiceServer;
 use xlfs_proto::v1::volume_service_server::VolumeServiceServer;
 use xlfs_proto::v1::{
-    Build, BuildEvent, Domain, Event, Host, Image, Network, OperationReply, Pool, Task, Template,
-    Volume,
+    Build, BuildEvent, Domain, Event, Host, Image, Network, OperationReply, Pool, Slot, Task,
+    Template, Volume,
 };
 
 /// What the fake daemon knows and was asked.
@@ -43,6 +45,7 @@ pub(crate) struct World {
     pub(crate) templates: Vec<Template>,
     pub(crate) volumes: Vec<Volume>,
     pub(crate) pools: Vec<Pool>,
+    pub(crate) slots: Vec<Slot>,
     pub(crate) networks: Vec<Network>,
     pub(crate) builds: Vec<Build>,
     /// The events of every build; without any, another one runs.
@@ -118,6 +121,7 @@ pub(crate) fn serve(world: World) -> Fake {
         .add_service(TemplateServiceServer::new(stage.clone()))
         .add_service(VolumeServiceServer::new(stage.clone()))
         .add_service(NetworkServiceServer::new(stage.clone()))
+        .add_service(SlotServiceServer::new(stage.clone()))
         .add_service(HostServiceServer::new(stage.clone()))
         .add_service(BuildServiceServer::new(stage.clone()))
         .add_service(SourceServiceServer::new(stage.clone()))

@@ -15,5 +15,6 @@ mod images;
 mod import;
 mod lists;
 mod run;
+mod slots;
 mod volumes;
 mod watching;

@@ -118,8 +118,8 @@ impl BuildService for BuildApi {
 
     async fn open_build_shell(
         &self,
-        _request: Request<Streaming<pb::BuildShellInput>>,
+        request: Request<Streaming<pb::BuildShellInput>>,
     ) -> Result<Response<Self::OpenBuildShellStream>, Status> {
-        Err(Status::unimplemented("not yet"))
+        Ok(self.stream(self.builds.shell(request.into_inner()).await?))
     }
 }

@@ -47,7 +47,7 @@ pub(super) fn reply(accepted: Accepted, dry_run: bool) -> Response<OperationRepl
     })
 }
 
-fn timeout(given: Option<prost_types::Duration>) -> Result<Option<Duration>, Problem> {
+pub(super) fn timeout(given: Option<prost_types::Duration>) -> Result<Option<Duration>, Problem> {
     let Some(given) = given else { return Ok(None) };
     match Duration::try_from(given) {
         Ok(timeout) if timeout <= MAX_TIMEOUT => Ok(Some(timeout)),

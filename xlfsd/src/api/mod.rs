@@ -15,6 +15,7 @@ mod networks;
 mod recipes;
 mod server;
 mod services;
+mod slots;
 mod socket;
 mod sources;
 mod status;

@@ -22,6 +22,7 @@ use xlfs_proto::v1::host_service_server::HostServiceServer;
 use xlfs_proto::v1::image_service_server::ImageServiceServer;
 use xlfs_proto::v1::network_service_server::NetworkServiceServer;
 use xlfs_proto::v1::recipe_service_server::RecipeServiceServer;
+use xlfs_proto::v1::slot_service_server::SlotServiceServer;
 use xlfs_proto::v1::source_service_server::SourceServiceServer;
 use xlfs_proto::v1::task_service_server::TaskServiceServer;
 use xlfs_proto::v1::template_service_server::TemplateServiceServer;
@@ -35,6 +36,7 @@ use super::host::{HostApi, HostInfo};
 use super::images::Images;
 use super::networks::NetworkList;
 use super::recipes::RecipeApi;
+use super::slots::SlotApi;
 use super::sources::SourceApi;
 use super::tasks::Tasks;
 use super::templates::Templates;
@@ -43,6 +45,7 @@ use crate::base::Base;
 use crate::build::Builds;
 use crate::domain::Guests;
 use crate::network::Net;
+use crate::slots::HostOperations;
 use crate::volume::VolumeOperations;
 
 /// Bytes of a message, either way. What clients of gRPC take by default.
@@ -106,6 +109,11 @@ impl Services {
     /// The volumes and pools.
     pub fn add_volumes(&mut self, operations: VolumeOperations) {
         self.add(limited!(VolumeServiceServer::new(VolumeApi { operations })));
+    }
+
+    /// The slots of the host.
+    pub fn add_slots(&mut self, operations: HostOperations) {
+        self.add(limited!(SlotServiceServer::new(SlotApi { operations })));
     }
 
     /// The networks, and which guests are on them.

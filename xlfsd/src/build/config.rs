@@ -1,9 +1,11 @@
 //! What the operator sets about building; docs/configuration.md describes each key.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 use xlfs_builder::build::BUILD_USER;
+use xlfs_builder::remote;
 
 use crate::problem::Problem;
 use crate::size::ByteSize;
@@ -24,6 +26,8 @@ pub struct BuilderConfig {
     pub mirrors: Vec<String>,
     /// Size of the pool of jobs; 0: as many as there are processors.
     pub jobs: usize,
+    /// How many packages are built at the same time; 0: as many as there are jobs.
+    pub packages: usize,
     /// Who steps run as.
     pub user: u32,
     /// The niceness of everything that builds, 0 to 19.
@@ -34,6 +38,32 @@ pub struct BuilderConfig {
     pub keep: usize,
     /// The program that images get which ask for xlfsctl.
     pub xlfsctl: PathBuf,
+    /// A remote executor that builds packages instead of this host.
+    pub remote: Option<RemoteConfig>,
+}
+
+/// The section `[builder.remote]`.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RemoteConfig {
+    /// `http://host:port` or `unix:/path`.
+    pub address: String,
+    /// The API's instance name.
+    #[serde(default)]
+    pub instance: String,
+    /// How many packages it builds at the same time; 0: two.
+    #[serde(default)]
+    pub jobs: usize,
+    /// Packages that it builds; empty: all.
+    #[serde(default)]
+    pub packages: BTreeSet<String>,
+}
+
+impl From<&RemoteConfig> for remote::Config {
+    fn from(config: &RemoteConfig) -> Self {
+        let RemoteConfig { address, instance, jobs, packages } = config.clone();
+        Self { address, instance, jobs, packages }
+    }
 }
 
 impl Default for BuilderConfig {
@@ -45,11 +75,13 @@ impl Default for BuilderConfig {
             sources: Vec::new(),
             mirrors: Vec::new(),
             jobs: 0,
+            packages: 0,
             user: BUILD_USER,
             nice: 10,
             min_free: ByteSize::mib(1024),
             keep: 50,
             xlfsctl: "/usr/bin/xlfsctl".into(),
+            remote: None,
         }
     }
 }

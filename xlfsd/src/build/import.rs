@@ -6,7 +6,9 @@ use std::io::{self, Read};
 use std::path::PathBuf;
 
 use xlfs_builder::build::Builder;
+use xlfs_builder::recipe::ImportKind;
 
+use super::problem;
 use crate::api::blocking;
 use crate::image::{ImageKind, ImageStore, ImportHeader, Imported};
 use crate::problem::Problem;
@@ -24,9 +26,26 @@ pub(super) struct Wanted {
     pub path: PathBuf,
 }
 
-/// What the images say that should be imported.
-pub(super) fn wanted(_builder: &Builder, _targets: &[String]) -> Result<Vec<Wanted>, Problem> {
-    Ok(Vec::new())
+/// What these images, which were just built or found, say that should be imported.
+pub(super) fn wanted(builder: &Builder, images: &[String]) -> Result<Vec<Wanted>, Problem> {
+    let (set, store) = (builder.set(), builder.store());
+    let mut wanted = Vec::new();
+    for image in images {
+        let record = store.image(&set.file.name, image);
+        let Some(record) = record.map_err(|error| problem::of_store(&error))? else { continue };
+        for (file, import) in record.imports {
+            let Some(digest) = record.artifacts.get(&file) else { continue };
+            let path = store.blob(digest, false).map_err(|error| problem::of_store(&error))?;
+            let kind = match import.kind {
+                ImportKind::Kernel => ImageKind::Kernel,
+                ImportKind::Ramdisk => ImageKind::Ramdisk,
+                ImportKind::Disk => ImageKind::Disk,
+            };
+            let (image, alias) = (image.clone(), import.alias);
+            wanted.push(Wanted { image, file, alias, kind, path });
+        }
+    }
+    Ok(wanted)
 }
 
 /// Imports one file.

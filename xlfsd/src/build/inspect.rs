@@ -3,8 +3,10 @@
 
 use std::fs::File;
 use std::io::Read;
+use std::time::Duration;
 
 use tokio::sync::mpsc;
+use tokio::time::timeout;
 use tokio_stream::wrappers::ReceiverStream;
 use xlfs_builder::build::Builder;
 use xlfs_builder::store::{Failure, Record};
@@ -22,6 +24,8 @@ use crate::problem::Problem;
 
 /// Bytes of a message that carries content.
 const CHUNK: usize = 256 << 10;
+/// How long a collection waits for those who look.
+const PATIENCE: Duration = Duration::from_secs(5);
 /// Files in a message.
 const FILES: usize = 1000;
 
@@ -110,8 +114,13 @@ impl Builds {
         request: pb::CollectStoreRequest,
     ) -> Result<pb::CollectStoreResponse, Problem> {
         let place = self.occupy(Occupant::Collection)?;
-        // Whoever looks at something has the store open for a moment.
-        let gate = std::sync::Arc::clone(&self.shared.gate).write_owned().await;
+        // Whoever looks at something has the store open for a moment; a fetch or a shell
+        // for longer, and nobody shall wait for those.
+        let gate = std::sync::Arc::clone(&self.shared.gate).write_owned();
+        let gate = timeout(PATIENCE, gate).await.map_err(|_| {
+            Problem::failed_precondition("BUILDER_BUSY", "somebody works with the store")
+                .hint("Try again when no sources are fetched or read and no shell is open.")
+        })?;
         let this = self.clone();
         self.on_threads(move || {
             let (_place, _gate) = (place, gate);

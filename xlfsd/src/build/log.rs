@@ -112,13 +112,38 @@ impl Log {
         let count = self.count.subscribe();
         stream::unfold(Some((self, count, from)), |state| async move {
             let (log, mut count, next) = state?;
-            // The sender lives as long as the log, which we hold.
-            count.wait_for(|count| *count > next).await.ok()?;
-            let entry = log.inner.lock().entries.get(next).cloned()?;
-            let state = (!entry.is_last()).then_some((log, count, next + 1));
-            Some((entry, state))
+            loop {
+                count.mark_unchanged();
+                match log.get(next) {
+                    Next::Entry(entry) => {
+                        let state = (!entry.is_last()).then_some((log, count, next + 1));
+                        return Some((*entry, state));
+                    }
+                    Next::Never => return None,
+                    // The sender lives as long as the log, which we hold.
+                    Next::Later => count.changed().await.ok()?,
+                }
+            }
         })
     }
+
+    fn get(&self, number: usize) -> Next {
+        let entries = &self.inner.lock().entries;
+        match entries.get(number) {
+            Some(entry) => Next::Entry(Box::new(entry.clone())),
+            None if entries.last().is_some_and(Entry::is_last) => Next::Never,
+            None => Next::Later,
+        }
+    }
+}
+
+/// What is known of an event's number.
+enum Next {
+    Entry(Box<Entry>),
+    /// It has not happened yet.
+    Later,
+    /// The build has ended without.
+    Never,
 }
 
 /// The events of a build that has ended, as far as they can be read.
@@ -130,15 +155,27 @@ pub(super) fn read(path: &Path) -> Vec<Entry> {
     entries.enumerate().map_while(|(at, entry)| (entry.number == at).then_some(entry)).collect()
 }
 
-/// Ends the log of a build that was interrupted; answers its events and when the last
-/// of them happened.
+/// What is known of a build that was interrupted.
+pub(super) struct Interrupted {
+    pub events: usize,
+    /// When the last event happened before.
+    pub last: u64,
+    pub counts: Counts,
+}
+
+/// Ends the log of a build that was interrupted.
 pub(super) fn end_interrupted(
     path: &Path,
-    counts: Counts,
+    mut counts: Counts,
     started: u64,
-) -> Result<(usize, u64), FileError> {
+) -> Result<Interrupted, FileError> {
     let mut entries = read(path);
     let last = entries.last().map_or(started, |entry| entry.time);
+    for entry in &entries {
+        if let Told::Builder(event) = &entry.told {
+            counts.hear(event);
+        }
+    }
     if entries.last().is_none_or(|entry| !entry.is_last()) {
         let seconds = last.saturating_sub(started) as f64 / 1000.0;
         let ended = Around::Ended { state: State::Interrupted, counts, seconds };
@@ -151,7 +188,7 @@ pub(super) fn end_interrupted(
         }
         durable::write_whole(path, &bytes)?;
     }
-    Ok((entries.len(), last))
+    Ok(Interrupted { events: entries.len(), last, counts })
 }
 
 #[cfg(test)]
@@ -189,6 +226,8 @@ mod tests {
         assert_eq!(all.len(), 3);
         assert_eq!(log.clone().follow(2).collect::<Vec<_>>().await, all[2..]);
         assert_eq!(read(&path), all);
+        // One that waits for what never comes does not wait for ever.
+        assert!(log.follow(9).collect::<Vec<_>>().await.is_empty());
     }
 
     #[test]
@@ -196,15 +235,18 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("7.events");
         let log = Log::create(&path).unwrap();
-        log.tell(5000, begun());
+        log.tell(4000, begun());
+        log.tell(5000, Told::Builder(Event::Cached { package: "a".to_owned() }));
         OpenOptions::new().append(true).open(&path).unwrap().write_all(b"{\"numb").unwrap();
         let counts = Counts { packages: 3, ..Counts::default() };
         for _ in 0..2 {
-            assert_eq!(end_interrupted(&path, counts, 1000).unwrap().0, 2);
+            let ended = end_interrupted(&path, counts, 1000).unwrap();
+            assert_eq!((ended.events, ended.counts.cached), (3, 1));
         }
         let entries = read(&path);
         assert_eq!(entries[0].told, begun());
+        let counts = Counts { cached: 1, ..counts };
         let ended = Around::Ended { state: State::Interrupted, counts, seconds: 4.0 };
-        assert_eq!(entries[1].told, Told::Daemon(ended));
+        assert_eq!(entries[2].told, Told::Daemon(ended));
     }
 }

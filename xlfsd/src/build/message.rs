@@ -1,5 +1,6 @@
 //! Builds, plans and events as gRPC says them.
 
+use std::collections::HashMap;
 use std::time::{Duration, UNIX_EPOCH};
 
 use prost_types::Timestamp;
@@ -20,6 +21,7 @@ pub(super) fn build(record: &Record, task: &str, plan: bool) -> pb::Build {
         toolchain: record.asked.toolchain.clone().unwrap_or_default(),
         check: record.asked.check,
         rebuild: record.asked.rebuild.clone(),
+        inputs: inputs(record),
     };
     pb::Build {
         id: record.id.to_string(),
@@ -34,6 +36,11 @@ pub(super) fn build(record: &Record, task: &str, plan: bool) -> pb::Build {
         events: record.events as u64,
         problem: record.problem.clone(),
     }
+}
+
+fn inputs(record: &Record) -> HashMap<String, String> {
+    let given = record.asked.inputs.iter();
+    given.map(|(name, path)| (name.clone(), path.display().to_string())).collect()
 }
 
 fn state(state: State) -> pb::BuildState {
@@ -63,6 +70,7 @@ fn plan(asked: &Asked, plan: PlanRecord) -> pb::BuildPlan {
         packages: plan.packages.into_iter().map(planned).collect(),
         estimate_seconds: plan.estimate,
         guessed: number(plan.guessed),
+        missing_inputs: plan.missing_inputs,
     }
 }
 

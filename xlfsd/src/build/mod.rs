@@ -31,6 +31,7 @@ mod recipes;
 mod record;
 mod run;
 mod sets;
+mod shell;
 mod sources;
 mod table;
 mod threads;
@@ -147,7 +148,9 @@ impl Builds {
         let places = Places { folders: config.sources.clone(), mirrors: config.mirrors.clone() };
         let config = Config {
             jobs: config.jobs,
+            packages: config.packages,
             places,
+            remote: config.remote.as_ref().map(Into::into),
             user: config.user,
             ..Config::new(store.clone(), recipes)
         };

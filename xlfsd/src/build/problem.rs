@@ -6,6 +6,7 @@ use std::io;
 
 use xlfs_builder::build::{BuildError, Cause};
 use xlfs_builder::graph::GraphError;
+use xlfs_builder::image::InputError;
 use xlfs_builder::recipe::LoadError;
 use xlfs_builder::sandbox::SandboxError;
 use xlfs_builder::source::SourceError;
@@ -29,8 +30,28 @@ pub(super) fn of(error: &BuildError) -> Problem {
                 .object(format!("package {package}"))
                 .hint(format!("Build it: xlfsctl build start {package}"))
         }
+        BuildError::NoSuchStep { package, .. } => {
+            Problem::not_found("NO_SUCH_STEP", error.to_string())
+                .object(format!("package {package}"))
+        }
+        BuildError::Needs { package, .. } => {
+            Problem::failed_precondition("NOT_BUILT", error.to_string())
+                .object(format!("package {package}"))
+                .hint(format!("Build it: xlfsctl build start {package}"))
+        }
+        BuildError::Remote(error) => plain(ProblemKind::Unavailable, "REMOTE_EXECUTOR", error)
+            .hint("Look after the service, or take builder.remote out of xlfsd.toml."),
         BuildError::Host(_) => plain(ProblemKind::FailedPrecondition, "NO_HOST_TOOLCHAIN", error)
             .hint("Install what is missing, or build with another toolchain (--toolchain)."),
+        BuildError::Input(error @ InputError::Missing { .. }) => {
+            Problem::failed_precondition("MISSING_INPUT", error.to_string())
+                .hint("Where an image asks for xlfsctl: set builder.xlfsctl in xlfsd.toml.")
+        }
+        BuildError::Input(InputError::Store(error)) => of_store(error),
+        BuildError::Input(error) => {
+            let kind = ProblemKind::InvalidArgument { fields: Vec::new() };
+            plain(kind, "BAD_INPUT", error)
+        }
         error if is_full(error) => full(error),
         error => plain(ProblemKind::FailedPrecondition, "BUILD_FAILED", error),
     }

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
-use xlfs_builder::build::{Plan, Request, Standing, Summary};
+use xlfs_builder::build::{Event, Plan, Request, Standing, Summary};
 
 use crate::durable::{self, FileError};
 
@@ -35,6 +35,9 @@ pub(super) struct Asked {
     pub toolchain: Option<String>,
     pub check: bool,
     pub rebuild: Vec<String>,
+    /// Files that were given, by the inputs' names.
+    #[serde(default)]
+    pub inputs: BTreeMap<String, PathBuf>,
 }
 
 impl Asked {
@@ -45,7 +48,7 @@ impl Asked {
             toolchain: self.toolchain.clone(),
             check: self.check,
             rebuild: self.rebuild.iter().cloned().collect(),
-            ..Request::default()
+            inputs: self.inputs.clone(),
         }
     }
 }
@@ -61,6 +64,17 @@ pub(super) struct Counts {
 }
 
 impl Counts {
+    /// Takes an event in.
+    pub(super) fn hear(&mut self, event: &Event) {
+        match event {
+            Event::Built { .. } | Event::Image { cached: false, .. } => self.built += 1,
+            Event::Cached { .. } | Event::Image { cached: true, .. } => self.cached += 1,
+            Event::Skipped { .. } => self.skipped += 1,
+            Event::Failed { .. } => self.failed += 1,
+            _ => {}
+        }
+    }
+
     /// At the end, by the builder's own count.
     pub(super) fn at_end(self, summary: &Summary) -> Self {
         let Summary { built, cached, failed, skipped, .. } = *summary;
@@ -99,6 +113,8 @@ pub(super) struct PlanRecord {
     pub packages: Vec<Planned>,
     pub estimate: f64,
     pub guessed: usize,
+    #[serde(default)]
+    pub missing_inputs: Vec<String>,
 }
 
 impl From<Plan> for PlanRecord {
@@ -112,7 +128,11 @@ impl From<Plan> for PlanRecord {
             let (package, version, toolchain) = (it.package, it.version, it.toolchain);
             Planned { package, version, toolchain, standing, reasons, seconds: it.seconds }
         });
-        Self { packages: packages.collect(), estimate: plan.estimate, guessed: plan.guessed }
+        let missing = plan.missing_inputs.into_iter().map(|it| it.input);
+        let mut missing_inputs: Vec<String> = missing.collect();
+        missing_inputs.dedup();
+        let (estimate, guessed) = (plan.estimate, plan.guessed);
+        Self { packages: packages.collect(), estimate, guessed, missing_inputs }
     }
 }
 
@@ -165,6 +185,12 @@ pub(super) fn read_all(folder: &Path, mut bad: impl FnMut(&Path, String)) -> BTr
         }
     }
     found
+}
+
+/// The last number that a build here had, also of one whose record makes no sense.
+pub(super) fn last_number(folder: &Path) -> u64 {
+    let number = |entry: fs::DirEntry| entry.path().file_stem()?.to_str()?.parse().ok();
+    fs::read_dir(folder).into_iter().flatten().flatten().filter_map(number).max().unwrap_or(0)
 }
 
 /// Forgets a build.

@@ -1,6 +1,7 @@
 //! One build, from its request to its end.
 
-use std::path::PathBuf;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use futures::StreamExt;
@@ -14,6 +15,7 @@ use super::import::{self, Wanted};
 use super::log::{Around, Entry, Log, Told};
 use super::place::Place;
 use super::record::{self, Asked, Counts, FORMAT, Record, State, now};
+use super::sets::short;
 use super::table::{Found, Live, Occupant};
 use super::{Builds, halted, message, problem};
 use crate::api::ReplyStream;
@@ -24,14 +26,21 @@ use crate::task::{PlannedStep, TaskHandle};
 /// The request with what it left out.
 pub(super) fn asked(builder: &Builder, request: pb::BuildRequest) -> Result<Asked, Problem> {
     let set = builder.set();
-    let pb::BuildRequest { targets, toolchain, check, rebuild, .. } = request;
+    let pb::BuildRequest { targets, toolchain, check, rebuild, inputs, .. } = request;
     let targets = if targets.is_empty() { everything(set) } else { targets };
     if let Some(unknown) = rebuild.iter().find(|it| !set.packages.contains_key(*it)) {
         let description = format!("{unknown:?} is no package of the set {}", set.file.name);
         return Err(Problem::invalid_field("NO_SUCH_PACKAGE", "rebuild", &description));
     }
     let toolchain = Some(toolchain).filter(|it| !it.is_empty());
-    Ok(Asked { set: set.file.name.clone(), targets, toolchain, check, rebuild })
+    let inputs = inputs.into_iter().map(|(name, path)| (name, PathBuf::from(path)));
+    let inputs: BTreeMap<String, PathBuf> = inputs.collect();
+    if let Some((name, path)) = inputs.iter().find(|(_, path)| !path.is_absolute()) {
+        let description = format!("{} must be an absolute path", path.display());
+        let field = format!("inputs.{}", short(name));
+        return Err(Problem::invalid_field("BAD_INPUT", &field, &description));
+    }
+    Ok(Asked { set: set.file.name.clone(), targets, toolchain, check, rebuild, inputs })
 }
 
 /// What is meant when nothing is named.
@@ -42,9 +51,19 @@ fn everything(set: &RecipeSet) -> Vec<String> {
     }
 }
 
-/// The request for the builder, with the files that images ask for.
-pub(super) fn inputs(_builder: &Builder, asked: &Asked, _config: &BuilderConfig) -> Request {
-    asked.request()
+/// The request for the builder, with the files of the host that images ask for: our own
+/// program, which may not stand at its path any more, and the configured xlfsctl.
+pub(super) fn inputs(builder: &Builder, asked: &Asked, config: &BuilderConfig) -> Request {
+    let mut request = asked.request();
+    let own = [("xlfsd", Path::new("/proc/self/exe")), ("xlfsctl", config.xlfsctl.as_path())];
+    let wanted = builder.wanted_inputs(&asked.targets);
+    for (name, path) in own {
+        // One that is not there is told as one that nobody gave.
+        if wanted.contains(name) && path.is_file() {
+            request.inputs.entry(name.to_owned()).or_insert_with(|| path.to_owned());
+        }
+    }
+    request
 }
 
 /// A build that was started and has no id yet.
@@ -212,6 +231,14 @@ struct Running {
     _place: Place,
 }
 
+/// What a build has come to so far.
+#[derive(Default)]
+struct SoFar {
+    failures: Failures,
+    /// Images that are there.
+    images: Vec<String>,
+}
+
 /// What failed.
 #[derive(Default)]
 struct Failures {
@@ -226,11 +253,11 @@ impl Running {
         task.step_started(0);
         let (cancel, mut asked_to_end) = (task.cancel_token(), false);
         let mut reader = build.events().reader(0);
-        let mut failures = Failures::default();
+        let mut so_far = SoFar::default();
         loop {
             tokio::select! {
                 event = reader.next() => match event {
-                    Some(event) => self.hear(event.time, event.event, &task, &mut failures),
+                    Some(event) => self.hear(event.time, event.event, &task, &mut so_far),
                     None => break,
                 },
                 () = cancel.cancelled(), if !asked_to_end => {
@@ -239,6 +266,7 @@ impl Running {
                 }
             }
         }
+        let SoFar { failures, images } = so_far;
         let summary = build.finished().await;
         if summary.failed == 0 && !summary.cancelled {
             task.step_done(0);
@@ -249,21 +277,23 @@ impl Running {
             if summary.failed == 0 {
                 task.step_started(1);
             }
-            not_imported = self.import(builder, &task).await;
+            not_imported = self.import(builder, images, &task).await;
+        } else {
+            // Whoever sees the end may collect the store, which must not be open then.
+            drop(builder);
         }
         self.finish(task, &summary, &failures, not_imported).await;
     }
 
     /// Takes an event of the builder in.
-    fn hear(&self, time: u64, event: Event, task: &TaskHandle, failures: &mut Failures) {
+    fn hear(&self, time: u64, event: Event, task: &TaskHandle, so_far: &mut SoFar) {
+        let SoFar { failures, images } = so_far;
         let mut record = self.live.record.lock();
         let counts = &mut record.counts;
+        counts.hear(&event);
         match &event {
-            Event::Built { .. } | Event::Image { cached: false, .. } => counts.built += 1,
-            Event::Cached { .. } | Event::Image { cached: true, .. } => counts.cached += 1,
-            Event::Skipped { .. } => counts.skipped += 1,
+            Event::Image { image, .. } => images.push(image.clone()),
             Event::Failed { package, step, reason, cause, .. } => {
-                counts.failed += 1;
                 failures.count += 1;
                 task.log(format!("{package} failed in step {step}: {reason}"));
                 if failures.first.is_none() {
@@ -283,11 +313,15 @@ impl Running {
     }
 
     /// Takes the images that came out into the image store; answers what went wrong.
-    async fn import(&self, builder: Builder, task: &TaskHandle) -> Option<Problem> {
-        let targets = self.live.record.lock().asked.targets.clone();
+    async fn import(
+        &self,
+        builder: Builder,
+        built: Vec<String>,
+        task: &TaskHandle,
+    ) -> Option<Problem> {
         let images = self.builds.shared.base.images.clone();
         let mut wrong = None;
-        let wanted = self.builds.on_threads(move || import::wanted(&builder, &targets)).await;
+        let wanted = self.builds.on_threads(move || import::wanted(&builder, &built)).await;
         let wanted = match wanted.and_then(|wanted| wanted) {
             Ok(wanted) => wanted,
             Err(problem) => return Some(problem),

@@ -45,7 +45,9 @@ impl Builds {
     ) -> Result<ReplyStream<pb::SourceEvent>, Problem> {
         let (builder, wanted, in_use) = self.prepare(request).await?;
         self.tell(move |events| {
+            // Let go last.
             let _in_use = in_use;
+            let builder = builder;
             for one in wanted {
                 if !send(events, Kind::Begun(one.file.clone())) {
                     return;
@@ -77,7 +79,9 @@ impl Builds {
         let this = self.clone();
         let builder = self.on_threads(move || this.builder(&request.set)).await??;
         self.tell(move |events| {
+            // Let go last.
             let _in_use = in_use;
+            let builder = builder;
             let set = builder.set();
             let stored: Vec<_> =
                 set.sources.values().filter(|it| builder.fetcher().has(it)).collect();

@@ -71,7 +71,8 @@ impl Table {
         for record in ended.values_mut().filter(|it| it.state == State::Running) {
             let path = record::events_path(&folder, record.id);
             let done = log::end_interrupted(&path, record.counts, record.started).and_then(
-                |(events, last)| {
+                |log::Interrupted { events, last, counts }| {
+                    record.counts = counts;
                     record.events = events;
                     record.ended = Some(last);
                     record.state = State::Interrupted;
@@ -84,7 +85,7 @@ impl Table {
             }
             record.state = State::Interrupted;
         }
-        let next = ended.keys().next_back().map_or(1, |last| last + 1);
+        let next = record::last_number(&folder) + 1;
         Self { folder, occupant: None, ended, next }
     }
 
@@ -134,5 +135,27 @@ impl Table {
                 tracing::warn!(%error, id, "a build that is forgotten stays on disk");
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::{EventLimits, Numbering};
+
+    #[test]
+    fn a_record_that_makes_no_sense_is_told_and_its_number_not_used_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = dir.path().join("builds");
+        std::fs::create_dir(&folder).unwrap();
+        std::fs::write(folder.join("7.json"), "garbage").unwrap();
+        std::fs::write(folder.join("7.events"), "garbage").unwrap();
+        let events = EventBus::new(Numbering::starting_at(0), EventLimits::default());
+        let before = events.latest();
+        let mut table = Table::open(folder.clone(), &events);
+        assert!(table.ended.is_empty() && events.latest() > before);
+        assert_eq!(table.number(), 8);
+        assert_eq!(table.find("").unwrap_err().reason, "NO_BUILD");
+        assert_eq!(std::fs::read_to_string(folder.join("7.json")).unwrap(), "garbage");
     }
 }

@@ -6,20 +6,24 @@ use std::task::{Context, Poll};
 
 use futures::Stream;
 use tokio::sync::mpsc;
-use tokio_stream::wrappers::ReceiverStream;
+use tokio_stream::wrappers::UnboundedReceiverStream;
 use tokio_util::task::AbortOnDropHandle;
 use tonic::Status;
-use xlfs_builder::build::{Request, Verified};
+use xlfs_builder::build::{Builder, Verified};
 use xlfs_builder::sandbox;
 use xlfs_proto::v1 as pb;
 
+use super::record::Asked;
 use super::table::Occupant;
 use super::{Builds, problem, run};
 use crate::api::ReplyStream;
 use crate::problem::Problem;
 
+/// One message for each package; there are not many.
+type Results = mpsc::UnboundedSender<Result<pb::VerifiedPackage, Status>>;
+
 impl Builds {
-    /// Verifies the packages among the targets, one after another.
+    /// Builds the targets again, and compares.
     pub async fn verify(
         &self,
         request: pb::BuildRequest,
@@ -36,52 +40,35 @@ impl Builds {
                 Ok::<_, Problem>((builder, asked))
             })
             .await??;
-        let (results, stream) = mpsc::channel(1);
+        let (results, stream) = mpsc::unbounded_channel();
         let work = async move {
-            let (_place, _in_use) = (place, in_use);
-            // An image cannot be built again by itself: its packages are.
-            let is_image = |it: &String| builder.set().images.contains_key(it);
-            let (images, mut packages): (Vec<_>, Vec<_>) =
-                asked.targets.iter().cloned().partition(is_image);
-            if !images.is_empty() {
-                match builder.plan(&Request { targets: images, ..asked.request() }) {
-                    Ok(plan) => packages.extend(plan.packages.into_iter().map(|it| it.package)),
-                    Err(error) => {
-                        // Nobody else to tell.
-                        let _ = results.send(Err(problem::of(&error).into())).await;
-                        return;
-                    }
-                }
-            }
-            packages.sort();
-            packages.dedup();
-            for package in packages {
-                let request = Request { targets: vec![package], ..asked.request() };
-                let verified = builder.verify(&request).await;
-                let failed = verified.is_err();
-                let verified = verified.map_err(|error| Status::from(problem::of(&error)));
-                let told = match verified {
-                    Ok(list) => list.into_iter().map(|it| Ok(message(it))).collect(),
-                    Err(status) => vec![Err(status)],
-                };
-                for one in told {
-                    if results.send(one).await.is_err() {
-                        return;
-                    }
-                }
-                if failed {
-                    return;
-                }
+            let done = verify(&builder, &asked, &results).await;
+            // Whoever sees the end may take the place, and collect the store.
+            drop(builder);
+            drop((in_use, place));
+            if let Err(problem) = done {
+                // Nobody else to tell.
+                let _ = results.send(Err(problem.into()));
             }
         };
         let work = AbortOnDropHandle::new(self.threads()?.spawn(work));
-        Ok(Box::pin(Attended { stream: ReceiverStream::new(stream), _work: work }))
+        Ok(Box::pin(Attended { stream: UnboundedReceiverStream::new(stream), _work: work }))
     }
+}
+
+/// Verifies the targets, and tells of each as soon as it is compared.
+async fn verify(builder: &Builder, asked: &Asked, results: &Results) -> Result<(), Problem> {
+    let told = |one: &Verified| {
+        // When nobody listens any more, all of this is about to be dropped.
+        let _ = results.send(Ok(message(one)));
+    };
+    let verified = builder.verify_each(&asked.request(), told).await;
+    verified.map(drop).map_err(|error| problem::of(&error))
 }
 
 /// Results, and the work that ends with who reads them.
 struct Attended {
-    stream: ReceiverStream<Result<pb::VerifiedPackage, Status>>,
+    stream: UnboundedReceiverStream<Result<pb::VerifiedPackage, Status>>,
     _work: AbortOnDropHandle<()>,
 }
 
@@ -93,11 +80,11 @@ impl Stream for Attended {
     }
 }
 
-fn message(verified: Verified) -> pb::VerifiedPackage {
-    let differences = verified.differences.into_iter().map(|it| pb::FileDifference {
-        output: it.output,
-        path: it.path,
+fn message(verified: &Verified) -> pb::VerifiedPackage {
+    let differences = verified.differences.iter().map(|it| pb::FileDifference {
+        output: it.output.clone(),
+        path: it.path.clone(),
         how: it.how.to_owned(),
     });
-    pb::VerifiedPackage { package: verified.package, differences: differences.collect() }
+    pb::VerifiedPackage { package: verified.package.clone(), differences: differences.collect() }
 }

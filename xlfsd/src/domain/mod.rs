@@ -36,6 +36,7 @@ mod policy;
 mod record;
 mod recover;
 mod request;
+mod running;
 mod seeding;
 mod snapshot;
 mod state;
@@ -54,5 +55,6 @@ pub use record::{GuestRecord, Records};
 pub use request::{
     CloneRequest, CreateRequest, DiskRequest, NicRequest, PolicyChange, WaitRequest,
 };
+pub use running::Running;
 pub use view::Listing;
 pub(crate) use volumes::{AtRest, Readers};

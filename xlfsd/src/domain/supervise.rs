@@ -18,6 +18,7 @@ use super::policy::{Retry, Verdict, cause, decide, hold_reason};
 use super::record::{LastEnd, Work, now_ms};
 use super::state::{Observed, state, word};
 use crate::host::Host;
+use crate::watchdog::Pulse;
 
 /// How often the list of domains is swept without a word from xenstored.
 const SWEEP: Duration = Duration::from_secs(15);
@@ -26,9 +27,10 @@ const RETRY: Duration = Duration::from_secs(2);
 
 impl Guests {
     /// Runs until `stopping`. Finds the host, settles what an earlier daemon
-    /// left, then watches.
-    pub async fn supervise(&self, stopping: CancellationToken) {
+    /// left, then watches; `pulse` beats while that goes on.
+    pub async fn supervise(&self, stopping: CancellationToken, pulse: Pulse) {
         let host = loop {
+            pulse.beat();
             match self.shared.reach.reach().await {
                 Ok(host) => break host,
                 Err(problem) => tracing::debug!("no host yet: {problem:#}"),
@@ -40,7 +42,7 @@ impl Guests {
         };
         self.recover(&host).await;
         loop {
-            self.sweep(&host).await;
+            self.sweep(&host, &pulse).await;
             tokio::select! {
                 () = host.changes.notified() => {}
                 () = tokio::time::sleep(SWEEP) => {}
@@ -50,7 +52,8 @@ impl Guests {
     }
 
     /// Looks at every domain once.
-    pub(super) async fn sweep(&self, host: &Arc<Host>) {
+    pub(super) async fn sweep(&self, host: &Arc<Host>, pulse: &Pulse) {
+        pulse.beat();
         let domains = match host.hypervisor.domains() {
             Ok(domains) => domains,
             Err(error) => {
@@ -66,6 +69,7 @@ impl Guests {
             self.follow_health(&guest, now, domain.map(|domain| u32::from(domain.domid.0)));
             guest.touch();
             self.settle_again(host, &guest).await;
+            pulse.beat();
         }
     }
 

@@ -136,11 +136,11 @@ impl<'a> Watch<'a> {
         Watch { cancelled: &|| false, progress: &|_| {} }
     }
 
-    pub(super) fn is_cancelled(&self) -> bool {
+    pub fn is_cancelled(&self) -> bool {
         (self.cancelled)()
     }
 
-    pub(super) fn done(&self, bytes: u64) {
+    pub fn done(&self, bytes: u64) {
         (self.progress)(bytes);
     }
 }

@@ -26,8 +26,10 @@ use xlfsd::domain::{Guests, Setup};
 use xlfsd::host::PoolDisks;
 use xlfsd::network::{Net, Networks};
 use xlfsd::problem::Problem;
+use xlfsd::slots::{HostOperations, Slots};
 use xlfsd::storage::{Pools, Volumes};
 use xlfsd::volume::VolumeOperations;
+use xlfsd::watchdog::Pulse;
 
 use crate::machine::Machine;
 
@@ -110,6 +112,16 @@ impl Daemon {
         Self::serve(daemon.dir, daemon.config, daemon.base, None, machine)
     }
 
+    /// One on a host that starts from slots.
+    pub(crate) async fn with_slots(slots: impl FnOnce(&Path, &Base) -> Slots) -> Self {
+        let daemon = Self::with_guests().await;
+        let slots = Arc::new(slots(daemon.dir.path(), &daemon.base));
+        if let Some(machine) = &daemon.machine {
+            *machine.slots.lock() = Some(slots);
+        }
+        daemon.again().await
+    }
+
     /// The same guests and volumes, as a new daemon finds them.
     pub(crate) async fn again(self) -> Self {
         self.again_after(|| {}).await
@@ -189,8 +201,10 @@ fn add_guests(services: &mut Services, machine: &Arc<Machine>, config: &Config, 
     services.add_volumes(VolumeOperations::new(base.clone(), volumes, guests.clone()));
     services.add_networks(net, guests.clone());
     services.add_domains(guests.clone());
+    let slots = machine.slots.lock().clone();
+    services.add_slots(HostOperations::new(base.clone(), slots, guests.clone()));
     let stopping = services.stopping();
-    tokio::spawn(async move { guests.supervise(stopping).await });
+    tokio::spawn(async move { guests.supervise(stopping, Pulse::default()).await });
 }
 
 fn shipped_templates() -> PathBuf {

@@ -17,12 +17,15 @@ use xlfsd::host::{
 };
 use xlfsd::image::Digest;
 use xlfsd::problem::Problem;
+use xlfsd::slots::Slots;
 
 /// The machine. Its domains are those of the guests named here, paused or not.
 #[derive(Debug, Default, Clone)]
 pub(crate) struct Machine {
     domains: Arc<Mutex<Vec<DomainInfo>>>,
     host: Arc<Mutex<Option<Arc<Host>>>>,
+    /// Set where it starts from slots.
+    pub(crate) slots: Arc<Mutex<Option<Arc<Slots>>>>,
 }
 
 impl Machine {

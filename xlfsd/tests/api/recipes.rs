@@ -8,8 +8,8 @@ use xlfs_proto::v1::{
     CheckRecipesRequest, GetRecipeRequest, ListRecipesRequest, NewRecipeRequest, RecipeKind,
 };
 
-use crate::builds::{daemon, package, write};
 use crate::daemon::reason;
+use crate::tiny::{daemon, package, write};
 
 #[tokio::test]
 async fn mistakes_are_told_with_their_places() {

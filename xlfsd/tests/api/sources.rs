@@ -13,8 +13,8 @@ use xlfs_proto::v1::{
     AddSourceRequest, AddSourceResponse, ListSourcesRequest, SourceEvent, VerifySourcesRequest,
 };
 
-use crate::builds::{daemon, request, write};
 use crate::daemon::{Daemon, reason};
+use crate::tiny::{daemon, request, write};
 
 fn hash(bytes: &[u8]) -> String {
     Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()

@@ -21,6 +21,7 @@ use xlfs_tests::e2e::{SCENARIOS, Scenario, runner};
 use xlfs_tests::images::{self, Kind};
 use xlfs_tests::look::look;
 use xlfs_tests::pieces::{self, Choice};
+use xlfs_tests::slots;
 
 use options::{AgentVerb, Boot, Line, Verb};
 
@@ -55,6 +56,18 @@ fn act(verb: Verb) -> Result<ExitCode, Failure> {
         Verb::Pieces { choice, json, refresh } => show_pieces(&choice.choice(), json, refresh),
         Verb::Images { cache, names } => make_images(cache, &names),
         Verb::E2e { list, names } => e2e(list, &names),
+        Verb::Host { disk, slot, guest, shell, verbose, names } => {
+            let guest = match guest.as_slice() {
+                [kernel, ramdisk] => Some((kernel.clone(), ramdisk.clone())),
+                _ => None,
+            };
+            let images = slots::Images { disk, slot, guest };
+            if shell {
+                return host_shell(&images, verbose);
+            }
+            let passed = slots::scenarios::run(&images, &names, verbose)?;
+            Ok(if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+        }
         Verb::Demo => demonstrate(),
         Verb::Bench => {
             print!("{}", bench::run()?);
@@ -97,6 +110,14 @@ fn demonstrate() -> Result<ExitCode, Failure> {
     }
     println!("\nA shell in Dom0: try xlfsctl; `exit` ends the machine.");
     shell_in(&dom0)
+}
+
+fn host_shell(images: &slots::Images, verbose: bool) -> Result<ExitCode, Failure> {
+    let host = slots::Machine::boot(&images.disk, &vec![images.slot.clone()], verbose)?;
+    host.up("a")?;
+    println!("Slot a runs; {} is /dev/vdc. `exit` ends the machine.", images.slot.display());
+    let status = host.ssh().status()?;
+    Ok(ExitCode::from(u8::try_from(status.code().unwrap_or(1)).unwrap_or(u8::MAX)))
 }
 
 fn shell(boot: Boot) -> Result<ExitCode, Failure> {

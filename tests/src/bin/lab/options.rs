@@ -74,6 +74,26 @@ pub(crate) enum Verb {
         /// Their names
         names: Vec<String>,
     },
+    /// Boot a host's own disk by GRUB, upgrade it, break it, see it come back
+    Host {
+        /// Its disk (dom0.img); it is not changed
+        #[arg(long, value_name = "FILE")]
+        disk: PathBuf,
+        /// A slot's file system (dom0.ext4), of which broken ones are made
+        #[arg(long, value_name = "FILE")]
+        slot: PathBuf,
+        /// Kernel and ramdisk of the template `minimal`
+        #[arg(long, value_name = "FILE", num_args = 2)]
+        guest: Vec<PathBuf>,
+        /// Give a shell on the host instead
+        #[arg(long)]
+        shell: bool,
+        /// Show the machine's console on stderr
+        #[arg(short, long)]
+        verbose: bool,
+        /// Scenarios (all, when none is named)
+        names: Vec<String>,
+    },
     /// Show the daemon's main job, then give a shell in Dom0 on a terminal
     Demo,
     /// Measure xlfs beside xl, and print the table

@@ -51,7 +51,9 @@ impl List {
             output.note("Nothing was built yet. Start a build: xlfsctl build start");
         } else {
             output.text(&table(&builds, output))?;
-            for build in builds.iter().filter(|it| it.state() == BuildState::Interrupted).take(1) {
+            // One that another came after is history.
+            let last = builds.first().filter(|it| it.state() == BuildState::Interrupted);
+            if let Some(build) = last {
                 output.note(&format!(
                     "Build {} was interrupted; go on with it: {}",
                     build.id,
@@ -77,6 +79,9 @@ fn command(build: &Build) -> String {
     }
     // What was asked to be built again and was, is there; the rest is not known.
     words.extend(request.rebuild.iter().map(|it| format!("--rebuild {it}")));
+    let mut inputs: Vec<_> = request.inputs.iter().collect();
+    inputs.sort();
+    words.extend(inputs.iter().map(|(name, file)| format!("--input {name}={file}")));
     if build.import {
         words.push("--import".to_owned());
     }
@@ -160,12 +165,13 @@ mod tests {
             toolchain: "host".to_owned(),
             check: true,
             rebuild: vec!["zlib".to_owned()],
+            inputs: [("xlfsd".to_owned(), "/tmp/xlfsd".to_owned())].into(),
         };
         let build = Build { request: Some(request), import: true, ..Build::default() };
         assert_eq!(
             command(&build),
             "xlfsctl build start dom0 minimal --set 12 --toolchain host --check --rebuild zlib \
-             --import"
+             --input xlfsd=/tmp/xlfsd --import"
         );
     }
 }

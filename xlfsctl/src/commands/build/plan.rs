@@ -66,7 +66,13 @@ pub(super) fn print(plan: &BuildPlan, all: bool, output: &Output) -> Result<(), 
     if !shown.is_empty() {
         output.text(&table(&shown, output))?;
     }
-    output.text(&format!("{}\n", total(plan)))
+    output.text(&format!("{}\n", total(plan)))?;
+    if !plan.missing_inputs.is_empty() {
+        let options: Vec<_> =
+            plan.missing_inputs.iter().map(|name| format!("--input {name}=FILE")).collect();
+        output.note(&format!("It cannot start yet: images ask for {}.", options.join(", ")));
+    }
+    Ok(())
 }
 
 fn table(packages: &[&PlannedPackage], output: &Output) -> String {

@@ -64,8 +64,21 @@ enum Kind {
     Disk,
 }
 
+/// Takes a disk image that another command needs, and answers its digest.
+pub(crate) async fn import_disk(session: &Session, file: &Path) -> Result<String, Failure> {
+    let (kind, file) = (Kind::Disk, file.to_owned());
+    let import = Import { file, kind, alias: None, sha256: None, dry_run: false };
+    Ok(import.send_to(session).await?.image.unwrap_or_default().digest)
+}
+
 impl Import {
     pub(super) async fn run(self, session: &Session) -> Result<Exit, Failure> {
+        let reply = self.send_to(session).await?;
+        self.print(reply, &session.output)?;
+        Ok(Exit::Ok)
+    }
+
+    async fn send_to(&self, session: &Session) -> Result<ImportImageResponse, Failure> {
         let name = plain(&self.file.to_string_lossy());
         let tried = || format!("cannot import {name}");
         let (file, total) = open(&self.file).context(tried)?;
@@ -99,9 +112,7 @@ impl Import {
         // made of the half that it got.
         let read = reader.await.unwrap_or(Ok(()));
         read.map_err(|error| Failure::io("the file cannot be read", &error)).context(tried)?;
-        let reply = reply.context(tried)?.into_inner();
-        self.print(reply, &session.output)?;
-        Ok(Exit::Ok)
+        Ok(reply.context(tried)?.into_inner())
     }
 
     fn print(&self, reply: ImportImageResponse, output: &Output) -> Result<(), Failure> {

@@ -17,6 +17,7 @@ pub(crate) struct PlanView {
     packages: Vec<PlannedView>,
     estimate_seconds: f64,
     guessed: u32,
+    missing_inputs: Vec<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -54,6 +55,7 @@ pub(crate) struct BuildView {
     toolchain: Option<String>,
     check: bool,
     rebuild: Vec<String>,
+    inputs: std::collections::BTreeMap<String, String>,
     import: bool,
     started: Option<String>,
     ended: Option<String>,
@@ -106,6 +108,7 @@ impl From<&v1::BuildPlan> for PlanView {
             packages: plan.packages.iter().map(PlannedView::from).collect(),
             estimate_seconds: plan.estimate_seconds,
             guessed: plan.guessed,
+            missing_inputs: plan.missing_inputs.clone(),
         }
     }
 }
@@ -146,6 +149,7 @@ impl From<&v1::Build> for BuildView {
             toolchain: filled(&request.toolchain),
             check: request.check,
             rebuild: request.rebuild,
+            inputs: request.inputs.into_iter().collect(),
             import: build.import,
             started: moment(&build.started),
             ended: moment(&build.ended),

@@ -15,6 +15,7 @@ use super::event::EventView;
 use super::host::{HostView, HypervisorLogView};
 use super::image::{DeletedView, ImageView, ImagesView, ImportView};
 use super::network::{NetworkView, NetworksView};
+use super::slot::{SlotView, SlotsView};
 use super::task::{TaskView, TasksView};
 use super::template::{TemplateView, TemplatesView};
 use super::volume::{PoolView, PoolsView, VolumeView, VolumesView};
@@ -53,6 +54,7 @@ fn samples() -> BTreeMap<&'static str, Vec<Value>> {
         ("deleted", vec![json(&DeletedView { deleted: vec![image()], dry_run: false })]),
         ("host", vec![json(&HostView::from(&host()))]),
         ("dmesg", vec![json(&HypervisorLogView { text: text(), cleared: true })]),
+        ("slots", vec![json(&SlotsView { slots: vec![SlotView::from(&slot())] })]),
         ("tasks", vec![json(&TasksView { tasks: vec![(&task()).into()] })]),
         ("task", vec![json(&TaskView::from(&task()))]),
         ("event", events().iter().map(|event| json(&EventView::from(event))).collect()),

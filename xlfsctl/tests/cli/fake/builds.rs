@@ -8,6 +8,8 @@ use xlfs_proto::v1::add_source_request::Part as Added;
 use xlfs_proto::v1::build_event::Kind;
 use xlfs_proto::v1::build_log_part::Part as LogPart;
 use xlfs_proto::v1::build_service_server::BuildService;
+use xlfs_proto::v1::build_shell_input::Part as Typed;
+use xlfs_proto::v1::build_shell_output::Part as Printed;
 use xlfs_proto::v1::export_part::Part as Exported;
 use xlfs_proto::v1::recipe_service_server::RecipeService;
 use xlfs_proto::v1::source_event::Kind as SourceKind;
@@ -47,6 +49,7 @@ pub(crate) fn plan() -> v1::BuildPlan {
         ],
         estimate_seconds: 75.0,
         guessed: 0,
+        missing_inputs: Vec::new(),
     }
 }
 
@@ -287,9 +290,40 @@ impl BuildService for Stage {
 
     async fn open_build_shell(
         &self,
-        _: Request<Streaming<v1::BuildShellInput>>,
+        request: Request<Streaming<v1::BuildShellInput>>,
     ) -> Result<Response<Self::OpenBuildShellStream>, Status> {
-        Err(Status::unimplemented("not played"))
+        let mut typed = request.into_inner();
+        let Some(Typed::Open(open)) = typed.message().await?.and_then(|it| it.part) else {
+            return Err(Status::invalid_argument("no package"));
+        };
+        self.heard(&open);
+        if open.package != "zlib" {
+            return Err(not_found("package", &open.package));
+        }
+        let (outputs, stream) = tokio::sync::mpsc::channel(16);
+        tokio::spawn(async move {
+            let say = async |part| {
+                let output = v1::BuildShellOutput { part: Some(part) };
+                // The user may have left.
+                let _ = outputs.send(Ok(output)).await;
+            };
+            say(Printed::Notice("Preparing the sandbox.".to_owned())).await;
+            say(Printed::Data(b"$ ".to_vec())).await;
+            // It echoes, and ends with the input.
+            while let Ok(Some(message)) = typed.message().await {
+                let Some(Typed::Data(bytes)) = message.part else { continue };
+                let (text, ends) = match bytes.strip_suffix(&[4]) {
+                    Some(text) => (text.to_vec(), true),
+                    None => (bytes, false),
+                };
+                say(Printed::Data(text)).await;
+                if ends {
+                    say(Printed::ExitCode(3)).await;
+                    return;
+                }
+            }
+        });
+        Ok(Response::new(tokio_stream::wrappers::ReceiverStream::new(stream).boxed()))
     }
 }
 

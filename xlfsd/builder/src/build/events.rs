@@ -130,7 +130,7 @@ impl Cause {
             BuildError::Sandbox(SandboxError::Failed { .. } | SandboxError::Cancelled { .. }) => {
                 Self::Recipe
             }
-            BuildError::Sandbox(_) | BuildError::Host(_) => Self::Machine,
+            BuildError::Sandbox(_) | BuildError::Host(_) | BuildError::Remote(_) => Self::Machine,
             _ if full(error) => Self::DiskFull,
             BuildError::Store(_) => Self::Machine,
             _ => Self::Recipe,

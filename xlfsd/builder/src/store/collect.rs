@@ -10,8 +10,8 @@ use prost::Message;
 use super::record::{Failure, ImageRecord, Record, read};
 use super::{Store, StoreError};
 use crate::digest::Digest;
-use crate::durable::FileError;
-use crate::reapi::Directory;
+use crate::durable::{FileError, make_folder, remove_tree};
+use crate::reapi::{self, Directory};
 use crate::toolchain::Imported;
 
 /// A toolchain that was not used for so long is copied anew when it is needed.
@@ -31,7 +31,7 @@ pub struct Collected {
 }
 
 impl Store {
-    /// Removes what nothing leads to. Roots are the newest result of each package,
+    /// Removes what nothing leads to, and kept work folders. Roots are the newest result of each package,
     /// images, logs of failures, and the given sources. Nothing else may use
     /// the store meanwhile. The pointers `forgotten` go, too. With `dry`, all stays
     /// and the answer says what would have gone.
@@ -77,7 +77,13 @@ impl Store {
                 self.mark(&imported.root, &mut live)?;
             }
         }
-        let mut done = Collected::default();
+        // Work folders are large, and what is in them can be had again.
+        let kept = self.folder().join("kept");
+        let mut done = Collected { bytes: size(&kept), ..Collected::default() };
+        if !dry {
+            remove_tree(&kept)?;
+            make_folder(&kept)?;
+        }
         for path in self.records("results")? {
             let stem = path.file_stem().and_then(|it| it.to_str()).unwrap_or_default();
             if !results.contains(stem) {
@@ -152,7 +158,7 @@ impl Store {
         let message = Directory::decode(self.read_blob(folder)?.as_slice()).map_err(|_| lacks())?;
         live.extend(message.files.into_iter().filter_map(|it| it.digest).map(|it| it.hash));
         for below in &message.directories {
-            let digest = below.digest.as_ref().and_then(|it| it.to_digest()).ok_or_else(lacks)?;
+            let digest = below.digest.as_ref().and_then(reapi::named).ok_or_else(lacks)?;
             self.mark(&digest, live)?;
         }
         Ok(())
@@ -175,6 +181,15 @@ fn files(folder: &Path) -> Result<Vec<PathBuf>, StoreError> {
         }
     }
     Ok(found)
+}
+
+/// Bytes of the files below a folder, as far as they can be seen.
+fn size(folder: &Path) -> u64 {
+    let below = |entry: fs::DirEntry| match entry.metadata() {
+        Ok(meta) if meta.is_dir() => size(&entry.path()),
+        meta => meta.map_or(0, |meta| meta.len()),
+    };
+    fs::read_dir(folder).map_or(0, |list| list.flatten().map(below).sum())
 }
 
 fn remove(path: &Path) -> Result<(), FileError> {

@@ -121,11 +121,11 @@ async fn gc_does_not_run_beside_another_builder() {
     lab.package("slow", &[], "sleep 600");
     let builder = lab.builder();
     let build = builder.start(request(&["slow"])).unwrap();
-    let error = builder.collect().unwrap_err().to_string();
+    let error = builder.collect(false).unwrap_err().to_string();
     assert!(error.contains("is in use by another builder"), "{error}");
     build.cancel();
     build.finished().await;
-    builder.collect().unwrap();
+    builder.collect(false).unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -13,6 +13,7 @@ mod memory;
 mod mmu;
 mod sysctl;
 mod version;
+mod watchdog;
 
 use std::sync::Arc;
 
@@ -24,6 +25,7 @@ pub use error::{DomainId, HypercallError};
 pub use memory::Extents;
 pub use sysctl::{Cpu, NumaNode, PhysInfo, Scheduler};
 pub use version::Version;
+pub use watchdog::{TIMERS, WatchdogId};
 
 /// The hypervisor: where to ask, and in which dialect.
 #[derive(Debug, Clone)]

@@ -69,6 +69,7 @@ fn plan() -> v1::BuildPlan {
         packages: vec![package],
         estimate_seconds: 1.0,
         guessed: 1,
+        missing_inputs: vec![text()],
     }
 }
 
@@ -83,6 +84,7 @@ fn build() -> v1::Build {
         toolchain: text(),
         check: true,
         rebuild: vec![text()],
+        inputs: [("*".to_owned(), text())].into(),
     };
     v1::Build {
         id: text(),

@@ -189,6 +189,23 @@ pub(super) fn pool() -> v1::Pool {
     }
 }
 
+pub(super) fn slot() -> v1::Slot {
+    v1::Slot {
+        name: text(),
+        state: v1::SlotState::Failed.into(),
+        running: true,
+        good: true,
+        next: true,
+        image: text(),
+        digest: text(),
+        written: MOMENT,
+        judged: MOMENT,
+        problem: text(),
+        device: text(),
+        size_bytes: 1,
+    }
+}
+
 pub(super) fn network() -> v1::Network {
     v1::Network {
         name: text(),

@@ -5,15 +5,14 @@ use std::error::Error;
 use std::io::{self, Write};
 use std::path::Path;
 
-use xlfs_builder::build::{Builder, Request, Standing, Verified};
+use xlfs_builder::build::{Builder, Config, Request, ShellRequest, Standing, Verified};
 use xlfs_builder::recipe::RecipeSet;
 use xlfs_builder::recipe::check::RecipeError;
 use xlfs_builder::recipe::locate::locate;
 use xlfs_builder::tree::Node;
 use xlfs_builder::{image, timeline, with_causes};
 
-use crate::progress;
-use crate::{Command, What, Where};
+use crate::{Away, Command, What, Where, progress, shell};
 
 /// Whether all is well, or why the command could not do its work.
 type Done = Result<bool, Box<dyn Error>>;
@@ -22,7 +21,9 @@ pub(crate) async fn run(command: Command) -> Done {
     match command {
         Command::Check { at } => check(&at),
         Command::Plan { at, what } => plan(&at, &what),
-        Command::Build { at, what, output } => build(&at, &what, output.as_deref()).await,
+        Command::Build { at, what, away, output } => {
+            build(&at, &what, &away, output.as_deref()).await
+        }
         Command::Fetch { at, what } => fetch(&at, &what),
         Command::Why { at, what } => why(&at, &what),
         Command::Log { at, package, step, toolchain } => {
@@ -31,6 +32,10 @@ pub(crate) async fn run(command: Command) -> Done {
         Command::Files { at, package, toolchain } => files(&at, &package, toolchain.as_deref()),
         Command::Graph { at, output } => graph(&at, output.as_deref()),
         Command::Verify { at, what } => verify(&at, &what).await,
+        Command::Shell { at, package, step, toolchain, check } => {
+            let builder = Builder::open(&at.config())?;
+            shell::run(&builder, &ShellRequest { package, toolchain, check, step }).await
+        }
         Command::Gc { at } => gc(&at),
     }
 }
@@ -97,14 +102,18 @@ fn plan(at: &Where, what: &What) -> Done {
     Ok(plan.missing_inputs.is_empty())
 }
 
-async fn build(at: &Where, what: &What, output: Option<&Path>) -> Done {
-    let builder = Builder::open(&at.config())?;
+async fn build(at: &Where, what: &What, away: &Away, output: Option<&Path>) -> Done {
+    let builder = Builder::open(&Config { remote: away.config(), ..at.config() })?;
     let request = request(&builder, what);
     let targets = request.targets.clone();
     let build = builder.start(request)?;
     let summary = progress::follow(build).await;
-    // After a failure the store's newest image is an older one, perhaps another toolchain's.
-    if let (Some(folder), true) = (output, summary.succeeded()) {
+    if let Some(folder) = output {
+        if !summary.succeeded() {
+            // What the store has of these images is of an earlier build.
+            eprintln!("xlfs-build: nothing is copied to {}: it is not all built", folder.display());
+            return Ok(false);
+        }
         let set = builder.set();
         for name in targets.iter().filter(|name| set.images.contains_key(*name)) {
             if let Some(record) = builder.store().image(&set.file.name, name)? {

@@ -1,0 +1,1 @@
+../../../../vm-templates/dns/10-zones.sh

@@ -1,0 +1,1 @@
+../../../../vm-templates/lapp/10-database.sh

@@ -1,0 +1,1 @@
+../../../../vm-templates/lapp/20-web.sh

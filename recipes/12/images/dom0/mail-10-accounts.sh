@@ -1,0 +1,1 @@
+../../../../vm-templates/mail/10-accounts.sh

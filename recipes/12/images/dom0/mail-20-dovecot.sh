@@ -1,0 +1,1 @@
+../../../../vm-templates/mail/20-dovecot.sh

@@ -1,0 +1,1 @@
+../../../../vm-templates/mail/30-opendkim.sh

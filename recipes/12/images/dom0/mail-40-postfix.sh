@@ -1,0 +1,1 @@
+../../../../vm-templates/mail/40-postfix.sh

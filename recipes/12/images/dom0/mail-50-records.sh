@@ -1,0 +1,1 @@
+../../../../vm-templates/mail/50-records.sh
