@@ -7,8 +7,8 @@ use prost::Message;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let files = [
-        "common", "console", "domain", "event", "health", "host", "image", "network", "slot",
-        "task", "template", "volume",
+        "build", "common", "console", "domain", "event", "health", "host", "image", "network",
+        "recipe", "slot", "source", "task", "template", "volume",
     ];
     let files = files.map(|name| format!("proto/xlfs/v1/{name}.proto"));
     println!("cargo:rerun-if-changed=proto");

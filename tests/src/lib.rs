@@ -4,10 +4,12 @@
 //! [`pieces`] fetches what is booted, [`initramfs`] packs Dom0's and the guests'
 //! file trees, [`qemu`] runs the machine, [`agent`] runs in Dom0 and speaks
 //! [`wire`] with [`dom0`], which is what a test uses. [`lab`] puts it together.
-//! [`images`] makes root images for guests that serve. [`slots`] boots a host's own disk.
+//! [`images`] makes root images for guests that serve, [`built`] has the product's
+//! builder make some. [`slots`] boots a host's own disk.
 
 pub mod agent;
 pub mod bench;
+pub mod built;
 pub mod demo;
 pub mod dom0;
 pub mod e2e;

@@ -23,7 +23,7 @@ pub fn files() -> Result<Vec<Extra>, LabError> {
 
 /// A program in `XLFS_LAB_PROGRAMS`, or else in the release folder beside the
 /// one that this program was built into.
-fn find(name: &str) -> Result<PathBuf, LabError> {
+pub(crate) fn find(name: &str) -> Result<PathBuf, LabError> {
     let this = std::env::current_exe()
         .map_err(|source| LabError::Folder { path: "/proc/self/exe".into(), source })?;
     let folders = match std::env::var_os("XLFS_LAB_PROGRAMS") {

@@ -9,8 +9,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 use xlfs_proto::DEFAULT_SOCKET;
 
 use crate::commands::{
-    clone, console, create, device, events, host, image, import, lifecycle, list, logs, man,
-    network, pool, show, snapshot, task, template, volume, wait,
+    build, clone, console, create, device, events, host, image, import, lifecycle, list, logs, man,
+    network, pool, recipe, show, snapshot, source, task, template, volume, wait,
 };
 use crate::complete;
 use crate::exit::MEANINGS;
@@ -126,6 +126,12 @@ pub(crate) enum Command {
     Pool(pool::Pool),
     #[command(subcommand)]
     Network(network::Network),
+    #[command(subcommand)]
+    Build(build::Build),
+    #[command(subcommand)]
+    Source(source::Source),
+    #[command(subcommand)]
+    Recipe(recipe::Recipe),
     #[command(subcommand)]
     Host(host::Host),
     #[command(subcommand)]

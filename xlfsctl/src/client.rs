@@ -11,13 +11,16 @@ use hyper_util::rt::TokioIo;
 use tokio::net::UnixStream;
 use tonic::transport::{Channel, Endpoint, Uri};
 use tower::service_fn;
+use xlfs_proto::v1::build_service_client::BuildServiceClient;
 use xlfs_proto::v1::console_service_client::ConsoleServiceClient;
 use xlfs_proto::v1::domain_service_client::DomainServiceClient;
 use xlfs_proto::v1::event_service_client::EventServiceClient;
 use xlfs_proto::v1::host_service_client::HostServiceClient;
 use xlfs_proto::v1::image_service_client::ImageServiceClient;
 use xlfs_proto::v1::network_service_client::NetworkServiceClient;
+use xlfs_proto::v1::recipe_service_client::RecipeServiceClient;
 use xlfs_proto::v1::slot_service_client::SlotServiceClient;
+use xlfs_proto::v1::source_service_client::SourceServiceClient;
 use xlfs_proto::v1::task_service_client::TaskServiceClient;
 use xlfs_proto::v1::template_service_client::TemplateServiceClient;
 use xlfs_proto::v1::volume_service_client::VolumeServiceClient;
@@ -72,6 +75,10 @@ impl Daemon {
         DomainServiceClient::new(self.channel.clone()).max_decoding_message_size(MOST_BYTES)
     }
 
+    pub(crate) fn builds(&self) -> BuildServiceClient<Channel> {
+        BuildServiceClient::new(self.channel.clone()).max_decoding_message_size(MOST_BYTES)
+    }
+
     pub(crate) fn consoles(&self) -> ConsoleServiceClient<Channel> {
         ConsoleServiceClient::new(self.channel.clone()).max_decoding_message_size(MOST_BYTES)
     }
@@ -102,6 +109,14 @@ impl Daemon {
 
     pub(crate) fn networks(&self) -> NetworkServiceClient<Channel> {
         NetworkServiceClient::new(self.channel.clone()).max_decoding_message_size(MOST_BYTES)
+    }
+
+    pub(crate) fn recipes(&self) -> RecipeServiceClient<Channel> {
+        RecipeServiceClient::new(self.channel.clone()).max_decoding_message_size(MOST_BYTES)
+    }
+
+    pub(crate) fn sources(&self) -> SourceServiceClient<Channel> {
+        SourceServiceClient::new(self.channel.clone()).max_decoding_message_size(MOST_BYTES)
     }
 
     pub(crate) fn host(&self) -> HostServiceClient<Channel> {

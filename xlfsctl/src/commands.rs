@@ -1,5 +1,6 @@
 //! The commands, a file for each: its arguments, and what it does with them.
 
+pub(crate) mod build;
 mod change;
 pub(crate) mod clone;
 pub(crate) mod console;
@@ -16,8 +17,10 @@ pub(crate) mod logs;
 pub(crate) mod man;
 pub(crate) mod network;
 pub(crate) mod pool;
+pub(crate) mod recipe;
 pub(crate) mod show;
 pub(crate) mod snapshot;
+pub(crate) mod source;
 pub(crate) mod task;
 pub(crate) mod template;
 pub(crate) mod volume;
@@ -98,6 +101,9 @@ async fn dispatch(cli: Cli) -> Result<Exit, Failure> {
         Command::Volume(args) => args.run(session).await,
         Command::Pool(args) => args.run(session).await,
         Command::Network(args) => args.run(session).await,
+        Command::Build(args) => args.run(session).await,
+        Command::Source(args) => args.run(session).await,
+        Command::Recipe(args) => args.run(session).await,
         Command::Host(args) => args.run(session).await,
         Command::Task(args) => args.run(session).await,
         Command::Completion(args) => args.run(&session.output),

@@ -5,8 +5,10 @@
 //! not a word: nobody wants an error in the middle of a line.
 
 mod bash;
+mod builds;
 mod names;
 
+pub(crate) use builds::{builds, built_images, packages, sets, targets, toolchains};
 pub(crate) use names::{
     free_volumes, guests, guests_for, images, pools, running_tasks, settings, snapshots, tasks,
     templates, volumes,

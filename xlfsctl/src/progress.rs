@@ -1,8 +1,10 @@
 //! Waits for tasks and shows how far they are: on a terminal one line for each
 //! task, drawn anew as it goes on; elsewhere a line for each step. Ctrl-C asks
-//! xlfsd to cancel; a second one leaves the tasks alone and goes.
+//! xlfsd to cancel; a second one leaves the tasks alone and goes. [`build`] shows builds.
 
+pub(crate) mod build;
 mod draw;
+pub(crate) mod lines;
 
 use std::time::{Duration, Instant};
 

@@ -8,6 +8,7 @@ use serde::Deserialize;
 use xlfs_proto::DEFAULT_SOCKET;
 
 use crate::api::ServerLimits;
+use crate::build::BuilderConfig;
 use crate::console::ConsoleLimits;
 use crate::event::EventLimits;
 use crate::image::ImageLimits;
@@ -60,6 +61,7 @@ pub struct Config {
     pub events: EventsConfig,
     pub tasks: TasksConfig,
     pub console: ConsoleConfig,
+    pub builder: BuilderConfig,
     /// None: one folder below the state folder.
     pub pools: Option<Vec<PoolConfig>>,
     pub networks: Vec<NetworkConfig>,
@@ -79,6 +81,7 @@ impl Default for Config {
             events: EventsConfig::default(),
             tasks: TasksConfig::default(),
             console: ConsoleConfig::default(),
+            builder: BuilderConfig::default(),
             pools: None,
             networks: Vec::new(),
         }
@@ -212,6 +215,7 @@ impl Config {
                 &format!("{} must be an absolute path", path.display()),
             ));
         }
+        self.builder.check()?;
         PoolConfig::check(&self.pools())
     }
 
@@ -316,11 +320,13 @@ mod tests {
         assert_eq!(load(example, &[]).unwrap(), Config::default());
         // All of them: a default that is left out would go unnoticed above.
         let keys = example.lines().filter(|line| line.contains(" = ")).count();
-        assert_eq!(keys, 17, "a new key must be in the manual");
+        assert_eq!(keys, 28, "a new key must be in the manual");
         // Those of pools and networks are examples, which must be good ones.
         let blocks = manual.split("```toml\n").skip(1).map(|b| b.split("```").next().unwrap());
-        let tables: String = blocks.filter(|block| block.contains("[[")).collect();
+        let more = |block: &&str| block.contains("[[") || block.contains("[builder.remote]");
+        let tables: String = blocks.filter(more).collect();
         let config = load(&tables, &[]).unwrap();
         assert_eq!((config.pools().len(), config.networks.len()), (2, 1));
+        assert!(config.builder.remote.is_some());
     }
 }

@@ -11,6 +11,7 @@
 //!   what users ask of volumes;
 //! - `template`, `image`: what guests are made from; `value`: what users say
 //!   about one; `seed`: how that reaches the guest, on a small disk;
+//! - `build`: packages and images made from source;
 //! - `console`: what guests print and who types;
 //! - `health`: whether the services of guests work;
 //! - `network`: bridges, and the guests' interfaces on them;
@@ -23,6 +24,7 @@
 
 pub mod api;
 pub mod base;
+pub mod build;
 pub mod config;
 pub mod console;
 pub mod domain;

@@ -14,6 +14,7 @@ use tracing_subscriber::EnvFilter;
 use xlfs_xen::hypercall::Xen;
 use xlfsd::api::{self, Services, Socket};
 use xlfsd::base::Base;
+use xlfsd::build::Builds;
 use xlfsd::config::{Args, Config};
 use xlfsd::domain::{Guests, Setup};
 use xlfsd::host::{Gate, HostFacts, PoolDisks, Reach, WorkerKernels};
@@ -119,6 +120,11 @@ async fn run(config: &Config) -> Result<(), Problem> {
     volumes.set_users(guests.volume_users());
     services.add_volumes(VolumeOperations::new(base.clone(), volumes, guests.clone()));
     services.add_networks(net, guests.clone());
+    services.add_builds(Builds::open(
+        base.clone(),
+        config.builder.clone(),
+        config.state_dir.clone(),
+    ));
     services.add_domains(guests.clone());
     services.add_console(Arc::new(guests.clone()));
     let supervisor = tokio::spawn(async move { guests.supervise(stopping, pulse).await });

@@ -85,7 +85,7 @@ impl Host {
                 source("vm-templates/minimal/template.toml"),
                 format!("{TEMPLATES}/minimal/template.toml"),
             );
-        for own in ["form", "tiny", "disks", "rooted"] {
+        for own in ["form", "tiny", "disks", "rooted", "built"] {
             let to = format!("{OWN_TEMPLATES}/{own}/template.toml");
             config = config.file(source(&format!("tests/e2e/{own}.toml")), to);
         }

@@ -18,6 +18,7 @@ mod crash;
 mod daemon;
 mod destroy;
 mod disks;
+mod from_source;
 mod hotplug;
 mod kernels;
 mod lifecycle;
@@ -83,6 +84,9 @@ pub enum ScenarioError {
     /// The image of a guest that serves.
     #[error("no image of a guest")]
     Image(#[from] crate::images::ImageError),
+    /// The image that the builder makes.
+    #[error("no image from source")]
+    Built(#[from] crate::built::BuiltError),
     /// Something on the machine that runs the lab.
     #[error("cannot {doing}")]
     Here {
@@ -183,6 +187,7 @@ pub const SCENARIOS: &[Scenario] = &[
     third_party::SCENARIO,
     daemon::XENSTORED,
     pools::SCENARIO,
+    from_source::SCENARIO,
     services::LAPP,
     services::DNS,
     services::MAIL,

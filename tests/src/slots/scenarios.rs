@@ -172,15 +172,15 @@ fn rollback(host: &Machine) -> Result<String, SlotsError> {
 fn refused(host: &Machine, images: &Images) -> Result<String, SlotsError> {
     let files = "head -c 1000000 /dev/urandom >/var/tmp/noise && truncate -s 520M /var/tmp/large";
     host.sh(files)?;
-    for (name, why) in [("noise", "no ext4 file system"), ("large", "slot b takes")] {
+    for (name, why) in [("noise", "NOT_A_HOST_IMAGE"), ("large", "SLOT_TOO_SMALL")] {
         host.sh(&format!("xlfsctl image import /var/tmp/{name} --kind disk --alias {name}"))?;
-        let said = host.sh(&format!("xlfsctl host upgrade {name} 2>&1; true"))?;
+        let said = host.sh(&format!("xlfsctl host upgrade {name} -o json 2>&1; true"))?;
         check(said.contains(why), || format!("{name} is not refused for {why:?}: {said}"))?;
         host.sh(&format!("xlfsctl image delete {name} && rm /var/tmp/{name}"))?;
     }
     if images.guest.is_some() {
-        let said = host.sh("xlfsctl host upgrade minimal-kernel 2>&1; true")?;
-        check(said.contains("no disk"), || format!("a kernel is not refused: {said}"))?;
+        let said = host.sh("xlfsctl host upgrade minimal-kernel -o json 2>&1; true")?;
+        check(said.contains("BAD_IMAGE_KIND"), || format!("a kernel is not refused: {said}"))?;
     }
     is(&slot(host, "a")?, "next", true)?;
     Ok(String::new())

@@ -6,7 +6,7 @@
 //! network or the reader of a pipe does.
 
 mod alternate;
-mod stdio;
+pub(super) mod stdio;
 
 use std::collections::VecDeque;
 use std::io::{self, IsTerminal as _};
@@ -254,7 +254,7 @@ async fn next_key(keys: &mut Option<Keys>) -> Option<Vec<u8>> {
 }
 
 /// What is typed before CTRL-], and whether that was there.
-fn split_at_leave(mut bytes: Vec<u8>) -> (Vec<u8>, bool) {
+pub(super) fn split_at_leave(mut bytes: Vec<u8>) -> (Vec<u8>, bool) {
     match bytes.iter().position(|byte| *byte == LEAVE) {
         Some(at) => {
             bytes.truncate(at);
@@ -281,10 +281,10 @@ fn screen(output: ConsoleOutput, on_screen: bool) -> Option<Vec<u8>> {
 }
 
 /// The signals that end the command in order.
-struct Signals([(u8, Signal); 4]);
+pub(super) struct Signals([(u8, Signal); 4]);
 
 impl Signals {
-    fn catch() -> io::Result<Signals> {
+    pub(super) fn catch() -> io::Result<Signals> {
         let on = |kind: SignalKind, number: u8| signal(kind).map(|stream| (number, stream));
         Ok(Signals([
             on(SignalKind::hangup(), 1)?,
@@ -294,7 +294,7 @@ impl Signals {
         ]))
     }
 
-    async fn next(&mut self) -> u8 {
+    pub(super) async fn next(&mut self) -> u8 {
         let [(n1, s1), (n2, s2), (n3, s3), (n4, s4)] = &mut self.0;
         tokio::select! {
             _ = s1.recv() => *n1,

@@ -2,6 +2,8 @@
 
 mod import;
 
+pub(crate) use import::{open, send, show_progress};
+
 use clap::{Args, Subcommand};
 use xlfs_proto::v1::{DeleteImageRequest, GetImageRequest, Image as Stored, ListImagesRequest};
 

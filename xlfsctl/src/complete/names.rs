@@ -177,7 +177,7 @@ fn candidates_of_settings(
 
 /// A candidate, unless a shell could take it for more than a word: the names of
 /// domains that others made may be anything.
-fn candidate(name: &str, help: &str) -> Option<CompletionCandidate> {
+pub(super) fn candidate(name: &str, help: &str) -> Option<CompletionCandidate> {
     let harmless = |c: char| c.is_ascii_alphanumeric() || "-_.=+,@/".contains(c);
     if name.is_empty() || !name.chars().all(harmless) {
         return None;
@@ -188,7 +188,7 @@ fn candidate(name: &str, help: &str) -> Option<CompletionCandidate> {
 }
 
 /// What xlfsd answers, if it does so in time.
-fn ask<T>(call: impl AsyncFnOnce(Daemon) -> Result<T, Failure>) -> Option<T> {
+pub(super) fn ask<T>(call: impl AsyncFnOnce(Daemon) -> Result<T, Failure>) -> Option<T> {
     let socket = given("--socket", None).or_else(|| std::env::var("XLFSD_SOCKET").ok());
     let socket = words::socket(&socket.unwrap_or_default()).ok()?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().ok()?;

@@ -6,6 +6,7 @@
 //! not exist is null; names are snake_case; states are lower-case words; times
 //! are RFC 3339 in UTC; the unit of a number is in its name.
 
+pub(crate) mod build;
 pub(crate) mod domain;
 pub(crate) mod event;
 pub(crate) mod health;
@@ -14,9 +15,12 @@ pub(crate) mod image;
 pub(crate) mod imported;
 pub(crate) mod network;
 pub(crate) mod outcome;
+pub(crate) mod recipe;
+pub(crate) mod result;
 #[cfg(test)]
 mod schema;
 pub(crate) mod slot;
+pub(crate) mod source;
 pub(crate) mod task;
 pub(crate) mod template;
 pub(crate) mod volume;

@@ -1,17 +1,15 @@
 //! Draws the lines of [`super::follow`]. What a line says is made by functions
-//! without side effects; [`Screen`] moves the cursor.
+//! without side effects; [`Lines`] moves the cursor.
 
-use std::io::IsTerminal as _;
 use std::time::Instant;
 
 use xlfs_proto::v1::{StepState, Task, TaskState};
 
+use super::lines::{Lines, MOST_LINES, Mode};
 use crate::output::text::{cut, plain};
 use crate::output::time::{between, span};
 use crate::output::{Output, stderr_width, to_stderr};
 
-/// Lines drawn at once; a console has 25, and some must stay for the rest.
-const MOST_LINES: usize = 16;
 /// Columns of the name of what a task works on.
 const NAME: usize = 20;
 /// Columns of the bar, between its brackets.
@@ -32,49 +30,21 @@ struct Row {
 /// The lines at the bottom of the terminal, or the log in their place.
 pub(super) struct Screen {
     rows: Vec<Row>,
-    mode: Mode,
-    /// Somebody reads standard error, even where no progress is shown.
-    heard: bool,
-    /// Lines that are drawn below the cursor's home now.
-    drawn: usize,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Mode {
-    /// Lines are drawn anew.
-    Live,
-    /// A line for each step, for logs.
-    Plain,
-    /// Nothing: quiet, or a program reads standard error.
-    Silent,
+    lines: Lines,
 }
 
 impl Screen {
     pub(super) fn new(output: &Output, tasks: Vec<Task>) -> Screen {
-        let dumb = std::env::var_os("TERM").is_none_or(|term| term == "dumb");
-        let terminal = std::io::stderr().is_terminal();
-        let mode = match (output.quiet, terminal) {
-            (true, _) => Mode::Silent,
-            (false, true) if !dumb => Mode::Live,
-            (false, true) => Mode::Plain,
-            (false, false) if output.is_table() => Mode::Plain,
-            (false, false) => Mode::Silent,
-        };
         let begun = Instant::now();
         let row = |task| Row { task, begun, ended: false, told: String::new() };
-        Screen {
-            rows: tasks.into_iter().map(row).collect(),
-            mode,
-            heard: terminal || output.is_table(),
-            drawn: 0,
-        }
+        Screen { rows: tasks.into_iter().map(row).collect(), lines: Lines::new(output) }
     }
 
     /// Takes in a new state of a task.
     pub(super) fn update(&mut self, index: usize, task: &Task) {
         let Some(row) = self.rows.get_mut(index) else { return };
         row.task = task.clone();
-        if self.mode == Mode::Plain {
+        if self.lines.mode() == Mode::Plain {
             let step = step_text(task);
             let news = step != row.told && step != FINISHING;
             if news && !super::has_ended(task) {
@@ -88,24 +58,16 @@ impl Screen {
     pub(super) fn end(&mut self, index: usize, known: bool) {
         let Some(row) = self.rows.get_mut(index) else { return };
         row.ended = true;
-        if !known {
-            return;
-        }
-        let line = end_text(&row.task, row.begun);
-        match self.mode {
-            Mode::Live => {
-                self.clear();
-                to_stderr(&format!("{}\n", cut(&line, stderr_width().saturating_sub(1))));
-                self.draw();
-            }
-            Mode::Plain => to_stderr(&format!("{line}\n")),
-            Mode::Silent => {}
+        if known {
+            let line = end_text(&row.task, row.begun);
+            self.lines.tell(&line);
+            self.draw();
         }
     }
 
     /// Draws the running tasks anew.
     pub(super) fn draw(&mut self) {
-        if self.mode != Mode::Live {
+        if self.lines.mode() != Mode::Live {
             return;
         }
         let width = stderr_width().saturating_sub(1);
@@ -118,24 +80,12 @@ impl Screen {
         if running.len() > MOST_LINES {
             lines.push(format!("and {} more", running.len() - MOST_LINES));
         }
-        let mut out = self.home();
-        self.drawn = lines.len();
-        for line in lines {
-            out.push_str(&line);
-            out.push_str("\x1b[K\n");
-        }
-        // What is left of longer drawings goes.
-        out.push_str("\x1b[J");
-        to_stderr(&out);
+        self.lines.draw(&lines);
     }
 
     /// Prints a line above the drawing; not among documents.
     pub(super) fn say(&mut self, text: &str) {
-        if !self.heard {
-            return;
-        }
-        self.clear();
-        to_stderr(&format!("xlfsctl: {text}\n"));
+        self.lines.say(text);
         self.draw();
     }
 
@@ -146,22 +96,7 @@ impl Screen {
 
     /// Takes the drawing away.
     pub(super) fn close(&mut self) {
-        self.clear();
-    }
-
-    fn clear(&mut self) {
-        if self.mode == Mode::Live {
-            to_stderr(&format!("{}\x1b[J", self.home()));
-            self.drawn = 0;
-        }
-    }
-
-    /// Moves the cursor to the first line of the drawing.
-    fn home(&self) -> String {
-        match self.drawn {
-            0 => "\r".to_owned(),
-            lines => format!("\r\x1b[{lines}A"),
-        }
+        self.lines.clear();
     }
 }
 

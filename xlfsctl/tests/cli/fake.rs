@@ -1,6 +1,7 @@
 //! A daemon for the tests: the services of xlfsd, played from a [`World`] that
 //! each test sets up.
 
+pub(crate) mod builds;
 pub(crate) mod consoles;
 pub(crate) mod domains;
 pub(crate) mod images;
@@ -18,18 +19,22 @@ use tokio_stream::wrappers::UnixListenerStream;
 use tonic::transport::Server;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
+use xlfs_proto::v1::build_service_server::BuildServiceServer;
 use xlfs_proto::v1::console_service_server::ConsoleServiceServer;
 use xlfs_proto::v1::domain_service_server::DomainServiceServer;
 use xlfs_proto::v1::event_service_server::EventServiceServer;
 use xlfs_proto::v1::host_service_server::HostServiceServer;
 use xlfs_proto::v1::image_service_server::ImageServiceServer;
 use xlfs_proto::v1::network_service_server::NetworkServiceServer;
+use xlfs_proto::v1::recipe_service_server::RecipeServiceServer;
 use xlfs_proto::v1::slot_service_server::SlotServiceServer;
+use xlfs_proto::v1::source_service_server::SourceServiceServer;
 use xlfs_proto::v1::task_service_server::TaskServiceServer;
 use xlfs_proto::v1::template_service_server::TemplateServiceServer;
 use xlfs_proto::v1::volume_service_server::VolumeServiceServer;
 use xlfs_proto::v1::{
-    Domain, Event, Host, Image, Network, OperationReply, Pool, Slot, Task, Template, Volume,
+    Build, BuildEvent, Domain, Event, Host, Image, Network, OperationReply, Pool, Slot, Task,
+    Template, Volume,
 };
 
 /// What the fake daemon knows and was asked.
@@ -42,6 +47,13 @@ pub(crate) struct World {
     pub(crate) pools: Vec<Pool>,
     pub(crate) slots: Vec<Slot>,
     pub(crate) networks: Vec<Network>,
+    pub(crate) builds: Vec<Build>,
+    /// The events of every build; without any, another one runs.
+    pub(crate) build_events: Vec<BuildEvent>,
+    /// The first who watches a build sees so many events, and the stream ends.
+    pub(crate) cut_after: usize,
+    /// Builds do not end.
+    pub(crate) goes_on: bool,
     /// The events of each connection that watches, in turn.
     pub(crate) events: Vec<Vec<Event>>,
     pub(crate) host: Host,
@@ -110,7 +122,10 @@ pub(crate) fn serve(world: World) -> Fake {
         .add_service(VolumeServiceServer::new(stage.clone()))
         .add_service(NetworkServiceServer::new(stage.clone()))
         .add_service(SlotServiceServer::new(stage.clone()))
-        .add_service(HostServiceServer::new(stage.clone()));
+        .add_service(HostServiceServer::new(stage.clone()))
+        .add_service(BuildServiceServer::new(stage.clone()))
+        .add_service(SourceServiceServer::new(stage.clone()))
+        .add_service(RecipeServiceServer::new(stage.clone()));
     let server = tokio::spawn(async move {
         let incoming = UnixListenerStream::new(listener);
         router.serve_with_incoming(incoming).await.expect("served");

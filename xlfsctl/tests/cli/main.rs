@@ -5,6 +5,7 @@
 // clippy.toml frees functions marked as tests; here all of it is test.
 #![allow(clippy::expect_used, clippy::panic)]
 
+mod builds;
 mod changes;
 mod completion;
 mod console;

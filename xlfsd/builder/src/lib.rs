@@ -15,6 +15,7 @@ pub mod newc;
 pub mod pattern;
 pub mod reapi;
 pub mod recipe;
+pub mod remote;
 pub mod sandbox;
 pub mod source;
 pub mod store;
@@ -31,4 +32,13 @@ pub fn with_causes(error: &dyn std::error::Error) -> String {
         source = cause.source();
     }
     text
+}
+
+/// Runs what would keep a worker of the runtime waiting for the disk.
+pub(crate) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(value) => value,
+        // Not cancelled by anybody, so it panicked: so do we, in the same words.
+        Err(error) => std::panic::resume_unwind(error.into_panic()),
+    }
 }

@@ -115,6 +115,15 @@ impl Tree {
         }
     }
 
+    /// Makes every mode and owner the usual one.
+    pub fn forget_attributes(&mut self) {
+        for node in self.nodes.values_mut() {
+            if let Node::Folder(attributes) | Node::File { attributes, .. } = node {
+                *attributes = Attributes::default();
+            }
+        }
+    }
+
     /// Whether nothing is below the path.
     pub fn is_leaf(&self, path: &str) -> bool {
         let below = format!("{path}/");
@@ -184,7 +193,8 @@ impl Tree {
                     folders.entry(above).or_default().files.push(entry);
                 }
                 Node::Link { target } => {
-                    let entry = reapi::SymlinkNode { name, target: target.clone() };
+                    let target = target.clone();
+                    let entry = reapi::SymlinkNode { name, target, node_properties: None };
                     folders.entry(above).or_default().symlinks.push(entry);
                 }
             }
@@ -217,7 +227,8 @@ impl Attributes {
         });
         (self != Self::default()).then(|| reapi::NodeProperties {
             properties: owner.into_iter().collect(),
-            unix_mode: self.mode.map(|value| reapi::UInt32Value { value }),
+            unix_mode: self.mode.map(|value| reapi::google::protobuf::UInt32Value { value }),
+            mtime: None,
         })
     }
 

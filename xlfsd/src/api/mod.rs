@@ -4,6 +4,7 @@
 //! and from what they answer, or their [`Problem`]s, to messages.
 
 mod authority;
+mod builds;
 mod console;
 mod domains;
 mod events;
@@ -11,10 +12,12 @@ mod host;
 mod hpack;
 mod images;
 mod networks;
+mod recipes;
 mod server;
 mod services;
 mod slots;
 mod socket;
+mod sources;
 mod status;
 mod tasks;
 mod templates;

@@ -14,28 +14,35 @@ use tonic::server::NamedService;
 use tonic::service::{Routes, RoutesBuilder};
 use tonic_health::ServingStatus;
 use tonic_reflection::pb::{v1, v1alpha};
+use xlfs_proto::v1::build_service_server::BuildServiceServer;
 use xlfs_proto::v1::console_service_server::ConsoleServiceServer;
 use xlfs_proto::v1::domain_service_server::DomainServiceServer;
 use xlfs_proto::v1::event_service_server::EventServiceServer;
 use xlfs_proto::v1::host_service_server::HostServiceServer;
 use xlfs_proto::v1::image_service_server::ImageServiceServer;
 use xlfs_proto::v1::network_service_server::NetworkServiceServer;
+use xlfs_proto::v1::recipe_service_server::RecipeServiceServer;
 use xlfs_proto::v1::slot_service_server::SlotServiceServer;
+use xlfs_proto::v1::source_service_server::SourceServiceServer;
 use xlfs_proto::v1::task_service_server::TaskServiceServer;
 use xlfs_proto::v1::template_service_server::TemplateServiceServer;
 use xlfs_proto::v1::volume_service_server::VolumeServiceServer;
 
+use super::builds::BuildApi;
 use super::console::{Console, ConsoleDirectory};
 use super::domains::Domains;
 use super::events::Events;
 use super::host::{HostApi, HostInfo};
 use super::images::Images;
 use super::networks::NetworkList;
+use super::recipes::RecipeApi;
 use super::slots::SlotApi;
+use super::sources::SourceApi;
 use super::tasks::Tasks;
 use super::templates::Templates;
 use super::volumes::VolumeApi;
 use crate::base::Base;
+use crate::build::Builds;
 use crate::domain::Guests;
 use crate::network::Net;
 use crate::slots::HostOperations;
@@ -112,6 +119,16 @@ impl Services {
     /// The networks, and which guests are on them.
     pub fn add_networks(&mut self, net: Arc<Net>, guests: Guests) {
         self.add(limited!(NetworkServiceServer::new(NetworkList { net, guests })));
+    }
+
+    /// Building from source.
+    pub fn add_builds(&mut self, builds: Builds) {
+        let stopping = self.stopping.clone();
+        let recipes = RecipeApi { builds: builds.clone() };
+        self.add(limited!(RecipeServiceServer::new(recipes)));
+        let sources = SourceApi { builds: builds.clone(), stopping: stopping.clone() };
+        self.add(limited!(SourceServiceServer::new(sources)));
+        self.add(limited!(BuildServiceServer::new(BuildApi { builds, stopping })));
     }
 
     /// A service that is made elsewhere. Its messages should be limited to

@@ -10,12 +10,12 @@ use std::net::IpAddr;
 
 use xlfs_proto::v1::Operation;
 
+use super::approach::{Approached, Xen};
 use super::lent::Lent;
 use super::name;
 use super::operations::{Accepted, Guests};
 use super::record::GuestRecord;
 use super::request::{CloneRequest, CreateRequest, DiskRequest, Images, NicRequest, PolicyChange};
-use super::snapshot::Approached;
 use crate::problem::{FieldProblem, Problem};
 use crate::seed::{Settings, Told, variable};
 use crate::template::{GuestFacts, SECRET_MARKER, Template};
@@ -24,8 +24,9 @@ impl Guests {
     /// Makes a guest like a stopped or paused one.
     pub async fn clone_guest(&self, request: CloneRequest) -> Result<Accepted, Problem> {
         name::check(&request.name)?;
-        let approached =
-            self.approach(&request.source, Operation::Clone, "clone", request.dry_run).await?;
+        let approached = self
+            .approach(&request.source, Operation::Clone, "clone", (Xen::Needed, request.dry_run))
+            .await?;
         let Approached { guest, turn, paused, .. } = approached;
         let record = guest.record();
         let template = self.shared.base.templates.get(&record.template)?;

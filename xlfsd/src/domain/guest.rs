@@ -10,7 +10,7 @@ use uuid::Uuid;
 use xlfs_xen::hypercall::{DomainId, DomainInfo};
 
 use super::lent::Lent;
-use super::policy::Brake;
+use super::policy::{Brake, Retry};
 use super::record::{GuestRecord, Work};
 use crate::console::ConsoleHub;
 use crate::host::Hypervisor;
@@ -37,6 +37,8 @@ struct Live {
     kept: Option<DomainId>,
     /// What its configuration disk is to hold, until that is written.
     seed: Option<Vec<u8>>,
+    /// When what could not be finished of it was tried again.
+    retry: Retry,
     /// The guest whose disks it begins as, until they are copied.
     source: Option<Lent>,
 }
@@ -193,6 +195,10 @@ impl Guest {
 
     pub(super) fn with_brake<T>(&self, look: impl FnOnce(&mut Brake) -> T) -> T {
         look(&mut self.live.lock().brake)
+    }
+
+    pub(super) fn with_retry<T>(&self, look: impl FnOnce(&mut Retry) -> T) -> T {
+        look(&mut self.live.lock().retry)
     }
 
     /// Wakes everybody who waits for a change of this guest.

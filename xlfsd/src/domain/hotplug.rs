@@ -5,20 +5,17 @@
 //! go of one before that is taken away. What the record says of the device on
 //! its way (`change`) lets a daemon that was killed meanwhile take it away again.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::time::Duration;
 
 use xlfs_proto::v1::Operation;
+use xlfs_xen::loopdev::Access;
 
+use super::approach::{Approached, Xen};
 use super::devices::{self, Device, DeviceChange, DeviceKey};
-use super::guest::Guest;
-use super::operations::{Accepted, Guests, Turn, busy, dry, take_turn, wrong_state};
-use super::plan::{DeviceKind, Goal, World, plan};
-use super::record::Work;
+use super::operations::{Accepted, Guests, dry};
+use super::plan::{DeviceKind, Goal, plan};
+use super::record::{Work, access};
 use super::request::{DiskRequest, NicRequest};
-use super::state::{Observed, refusal, state};
-use crate::host::Host;
 use crate::image::ImageHold;
 use crate::problem::{FieldProblem, Problem};
 
@@ -36,16 +33,6 @@ pub struct DetachRequest {
     pub timeout: Duration,
 }
 
-/// A guest whose turn it is, and what of it must be known.
-struct Taken {
-    guest: Arc<Guest>,
-    host: Option<Arc<Host>>,
-    /// None on a dry run.
-    turn: Option<Turn>,
-    world: World,
-    paused: bool,
-}
-
 impl Guests {
     /// Gives a disk to a guest.
     pub async fn attach_disk(
@@ -54,7 +41,9 @@ impl Guests {
         disk: DiskRequest,
         dry_run: bool,
     ) -> Result<Accepted, Problem> {
-        let taken = self.take(name, Operation::Attach, dry_run).await?;
+        let taken = self
+            .approach(name, Operation::Attach, "attach a device to", (Xen::Optional, dry_run))
+            .await?;
         let record = taken.guest.record();
         let mut wrong = Vec::new();
         let (found, holds) = devices::disks(
@@ -66,12 +55,18 @@ impl Guests {
         )?;
         let disk = found.into_iter().next().filter(|_| wrong.is_empty());
         let disk = disk.ok_or_else(|| refused(&record.title(), wrong))?;
-        let adopted = disk.adopted;
-        if adopted {
-            let disks = &self.shared.disks;
-            disks.check_shared(disk.volume.uuid, record.uuid, super::record::access(&disk))?;
-        }
+        let (volume, adopted, access) = (disk.volume.uuid, disk.adopted, access(&disk));
         let change = DeviceChange { device: Device::Disk(disk), remove_volume: !adopted };
+        if adopted {
+            // On the record first: from then on nobody removes the volume.
+            if taken.turn.is_some() {
+                taken.guest.update(|record| record.change = Some(change.clone()));
+            }
+            if let Err(problem) = self.shared.disks.check_shared(volume, record.uuid, access) {
+                taken.guest.update(|record| record.change = None);
+                return Err(problem);
+            }
+        }
         Ok(self.attach(taken, change, holds))
     }
 
@@ -82,7 +77,9 @@ impl Guests {
         nic: NicRequest,
         dry_run: bool,
     ) -> Result<Accepted, Problem> {
-        let taken = self.take(name, Operation::Attach, dry_run).await?;
+        let taken = self
+            .approach(name, Operation::Attach, "attach a device to", (Xen::Optional, dry_run))
+            .await?;
         let record = taken.guest.record();
         let net = &self.shared.net;
         let mut wrong = Vec::new();
@@ -115,7 +112,9 @@ impl Guests {
         asked: DetachRequest,
         dry_run: bool,
     ) -> Result<Accepted, Problem> {
-        let taken = self.take(name, Operation::Detach, dry_run).await?;
+        let taken = self
+            .approach(name, Operation::Detach, "detach a device from", (Xen::Optional, dry_run))
+            .await?;
         let record = taken.guest.record();
         let Some(device) = record.device(asked.key) else {
             let (what, has) = match asked.key {
@@ -146,6 +145,13 @@ impl Guests {
             .object(record.title())
             .hint("A paused guest cannot let go: unpause it first, or use --force."));
         }
+        if let Device::Disk(disk) = &device
+            && asked.remove_volume
+        {
+            // To remove it is as much as to write it: no other guest may have it.
+            let disks = &self.shared.disks;
+            disks.check_shared(disk.volume.uuid, record.uuid, Access::ReadWrite)?;
+        }
         let kind = DeviceKind::of(&device);
         let DetachRequest { remove_volume, force, timeout, .. } = asked;
         let goal = Goal::Detached { kind, timeout, force, remove_volume };
@@ -154,7 +160,7 @@ impl Guests {
         Ok(self.change(taken, change, goal, Work::Detach, &summary))
     }
 
-    fn attach(&self, taken: Taken, change: DeviceChange, holds: Vec<ImageHold>) -> Accepted {
+    fn attach(&self, taken: Approached, change: DeviceChange, holds: Vec<ImageHold>) -> Accepted {
         let name = taken.guest.name().to_owned();
         let goal = Goal::Attached(DeviceKind::of(&change.device));
         let summary = format!("{} for the guest {name}", change.device.title());
@@ -166,13 +172,13 @@ impl Guests {
 
     fn change(
         &self,
-        taken: Taken,
+        taken: Approached,
         change: DeviceChange,
         goal: Goal,
         work: Work,
         summary: &str,
     ) -> Accepted {
-        let Taken { guest, host, turn, world, .. } = taken;
+        let Approached { guest, host, turn, world, .. } = taken;
         let steps = plan(world, goal);
         let verb = if work == Work::Attach { "attach" } else { "detach" };
         let Some(turn) = turn else {
@@ -182,55 +188,7 @@ impl Guests {
             return dry(planned, format!("would {verb} the {summary}"));
         };
         guest.update(|record| record.change = Some(change));
-        let accepted = self.begin(guest, turn, host, work, steps, format!("{verb}: {summary}"));
-        Accepted { generated: BTreeMap::new(), ..accepted }
-    }
-
-    /// A guest's turn, if its state allows for `operation`.
-    async fn take(
-        &self,
-        name: &str,
-        operation: Operation,
-        dry_run: bool,
-    ) -> Result<Taken, Problem> {
-        let guest = self.unless_unmanaged(name).await?;
-        let title = guest.record().title();
-        // The definition of a guest that does not run can be changed without Xen.
-        let host = match self.shared.reach.reach().await {
-            Ok(host) => Some(host),
-            Err(_) if !guest.record().wanted_running => None,
-            Err(problem) => return Err(problem.object(title)),
-        };
-        let turn = if dry_run { None } else { Some(take_turn(&guest).await?) };
-        if guest.is_forgotten() {
-            return Err(self.shared.table.get(name).err().unwrap_or_else(|| busy(&guest)));
-        }
-        let record = guest.record();
-        if record.change.is_some() {
-            return Err(Problem::failed_precondition(
-                "BUSY",
-                format!("another device of the guest {name} is still on its way"),
-            )
-            .object(title)
-            .hint("See: xlfsctl task list. What was cut off is settled soon after the start."));
-        }
-        let domain = match &host {
-            Some(host) => guest.find_domain(&*host.hypervisor)?,
-            None => None,
-        };
-        let work = guest.current().map(|current| current.work);
-        let now = state(&Observed { domain: domain.as_ref(), work, held: record.held });
-        if let Some(reason) = refusal(operation, now) {
-            let verb = if operation == Operation::Attach {
-                "attach a device to"
-            } else {
-                "detach a device from"
-            };
-            return Err(wrong_state(verb, name, now, reason));
-        }
-        let world = World::of(&record, domain.as_ref());
-        let paused = domain.is_some_and(|domain| domain.paused);
-        Ok(Taken { guest, host, turn, world, paused })
+        self.begin(guest, turn, host, work, steps, format!("{verb}: {summary}"))
     }
 }
 

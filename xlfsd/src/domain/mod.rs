@@ -19,6 +19,7 @@
 //!   and finds one undoes or finishes it ([`recover`]).
 //! - Domains that others made are listed, never touched.
 
+mod approach;
 mod clone;
 mod define;
 mod devices;
@@ -56,4 +57,4 @@ pub use request::{
 };
 pub use running::Running;
 pub use view::Listing;
-pub(crate) use volumes::AtRest;
+pub(crate) use volumes::{AtRest, Readers};

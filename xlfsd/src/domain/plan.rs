@@ -84,9 +84,9 @@ impl World {
         Self {
             domain: domain.is_some(),
             ended: domain.is_some_and(|domain| domain.shutdown.is_some() || domain.dying),
-            volumes: !record.disks.is_empty(),
+            volumes: record.all_disks().next().is_some(),
             seed: record.seed,
-            nics: !record.nics.is_empty(),
+            nics: record.all_nics().next().is_some(),
             snapshots: !record.snapshots.is_empty() || !record.restoring.is_empty(),
         }
     }

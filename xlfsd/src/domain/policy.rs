@@ -92,6 +92,30 @@ pub(super) fn hold_reason() -> String {
     format!("it ended {MOST_RESTARTS} times within {} seconds", WINDOW.as_secs())
 }
 
+/// The first wait until something that failed is tried again, and how often it
+/// doubles: 5 s up to 5 minutes.
+const FIRST_RETRY: Duration = Duration::from_secs(5);
+const RETRY_DOUBLINGS: u32 = 6;
+
+/// When what could not be finished is tried again: at once, then ever later.
+#[derive(Debug, Default)]
+pub(super) struct Retry {
+    tried: Option<Instant>,
+    times: u32,
+}
+
+impl Retry {
+    /// Whether it is time; then it counts as tried.
+    pub(super) fn may_go(&mut self, now: Instant) -> bool {
+        let wait = FIRST_RETRY * (1 << self.times.saturating_sub(1).min(RETRY_DOUBLINGS));
+        if self.tried.is_some_and(|tried| now.duration_since(tried) < wait) {
+            return false;
+        }
+        (self.tried, self.times) = (Some(now), self.times + 1);
+        true
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -140,5 +164,18 @@ mod tests {
         while brake.allows(now) {}
         brake.release();
         assert!(brake.allows(now));
+    }
+
+    #[test]
+    fn what_fails_is_tried_ever_later() {
+        let (mut retry, begin) = (Retry::default(), Instant::now());
+        let mut went = Vec::new();
+        for second in 0..2000 {
+            if retry.may_go(begin + Duration::from_secs(second)) {
+                went.push(second);
+            }
+        }
+        assert_eq!(went[..6], [0, 5, 15, 35, 75, 155]);
+        assert_eq!(went[8] - went[7], 320);
     }
 }

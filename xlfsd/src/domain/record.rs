@@ -149,7 +149,7 @@ impl GuestRecord {
 
     /// It has something in Dom0 beside its domain.
     pub fn has_devices(&self) -> bool {
-        self.seed || !self.disks.is_empty() || !self.nics.is_empty()
+        self.seed || self.all_disks().next().is_some() || self.all_nics().next().is_some()
     }
 
     /// Whether it would miss an image. A disk's is copied when the guest is made.
@@ -162,6 +162,39 @@ impl GuestRecord {
             || self.ramdisk.as_ref() == Some(image)
             || coming
             || copying && self.disks.iter().any(|disk| disk.volume.image.as_ref() == Some(image))
+    }
+
+    /// Something of it was cut off, or could not be finished, and is still to be
+    /// taken away or done.
+    pub fn is_unsettled(&self) -> bool {
+        self.change.is_some() || self.is_untidy()
+    }
+
+    /// A snapshot is half made or removed, or a restore half done.
+    pub fn is_untidy(&self) -> bool {
+        !self.restoring.is_empty() || self.snapshots.iter().any(|snapshot| snapshot.unfinished)
+    }
+
+    /// Its disks, and one that is on its way.
+    pub fn all_disks(&self) -> impl Iterator<Item = &DiskRecord> {
+        let coming = self.change.iter().filter_map(|change| match &change.device {
+            Device::Disk(disk) if !self.disks.iter().any(|other| other.name == disk.name) => {
+                Some(disk)
+            }
+            _ => None,
+        });
+        self.disks.iter().chain(coming)
+    }
+
+    /// Its interfaces, and one that is on its way.
+    pub fn all_nics(&self) -> impl Iterator<Item = &NicRecord> {
+        let coming = self.change.iter().filter_map(|change| match &change.device {
+            Device::Nic(nic) if !self.nics.iter().any(|other| other.index == nic.index) => {
+                Some(nic)
+            }
+            _ => None,
+        });
+        self.nics.iter().chain(coming)
     }
 
     /// One of its devices.

@@ -24,6 +24,7 @@ use std::time::Duration;
 
 use xlfs_xen::hypercall::DomainInfo;
 
+use super::devices::DeviceChange;
 use super::guest::Guest;
 use super::nodes;
 use super::operations::{Guests, SHUTDOWN, Turn};
@@ -63,11 +64,12 @@ impl Guests {
                 (Goal::Forgotten, Work::Delete)
             }
             (Some(Work::Delete), _) => (Goal::Forgotten, Work::Delete),
-            (Some(Work::Attach | Work::Detach), _) => {
-                return self.settle_device(host, guest, turn, domain.as_ref()).await;
+            (Some(Work::Attach | Work::Detach), _)
+            | (Some(Work::Snapshot | Work::Restore | Work::Unsnapshot | Work::Clone), _) => {
+                return self.settle_parts(host, guest, turn, domain.as_ref()).await;
             }
-            (Some(Work::Snapshot | Work::Restore | Work::Unsnapshot | Work::Clone), _) => {
-                return self.settle_snapshot(host, guest, turn, domain.as_ref()).await;
+            (None, _) if record.is_unsettled() => {
+                return self.settle_parts(host, guest, turn, domain.as_ref()).await;
             }
             (Some(Work::Destroy), _) => (Goal::Gone, Work::Destroy),
             (Some(Work::Cleanup), _) => (Goal::Gone, Work::Cleanup),
@@ -108,57 +110,49 @@ impl Guests {
         );
     }
 
-    /// A guest to which a device came, or from which one went.
-    async fn settle_device(
+    /// A guest that is as it is meant to be but for a device on its way, or for
+    /// disks that were being kept or restored.
+    async fn settle_parts(
         &self,
         host: &Arc<Host>,
         guest: &Arc<Guest>,
         turn: Turn,
         domain: Option<&DomainInfo>,
     ) -> Result<(), Problem> {
-        if domain.is_some() {
-            self.adopt(host, guest, domain).await?;
-        }
-        let record = guest.record();
-        let whole = record.work == Some(Work::Attach)
-            && record.change.as_ref().is_some_and(|c| record.device(c.device.key()).is_some());
-        let change = record.change.clone().filter(|_| !whole);
-        let gone = domain.is_none() && record.wanted_running;
-        self.note(guest, |record| {
-            if gone {
-                record.wanted_running = false;
-            }
-            if change.is_none() {
-                (record.work, record.change) = (None, None);
-            }
-        })?;
-        let Some(change) = change else { return Ok(()) };
-        let kind = DeviceKind::of(&change.device);
-        let remove_volume = change.remove_volume;
-        let goal = Goal::Detached { kind, timeout: Duration::ZERO, force: true, remove_volume };
-        let steps = plan(World::of(&record, domain), goal);
-        self.warn_interrupted(guest);
-        let text = format!("taking the {} away", change.device.title());
-        self.begin(guest.clone(), turn, Some(host.clone()), Work::Detach, steps, text);
-        Ok(())
-    }
-
-    /// A guest whose disks were being kept or restored.
-    async fn settle_snapshot(
-        &self,
-        host: &Arc<Host>,
-        guest: &Arc<Guest>,
-        turn: Turn,
-        domain: Option<&DomainInfo>,
-    ) -> Result<(), Problem> {
-        if let Err(problem) = self.adopt(host, guest, domain).await {
-            let text = format!("cannot settle the guest {}: {problem:#}", guest.name());
+        if guest.started().is_none()
+            && let Err(problem) = self.adopt(host, guest, domain).await
+        {
+            let text = format!("cannot serve the guest {}: {problem:#}", guest.name());
             self.shared.base.events.warn(guest.name(), "RECOVERY_FAILED", text);
         }
+        self.note(guest, |record| {
+            if domain.is_none() {
+                record.wanted_running = false;
+            }
+            let listed =
+                record.change.as_ref().is_some_and(|c| record.device(c.device.key()).is_some());
+            if listed && record.work != Some(Work::Detach) {
+                // The guest has it whole.
+                record.change = None;
+            }
+            record.work = None;
+        })?;
+        let record = guest.record();
+        let (goal, work, text) = match &record.change {
+            Some(DeviceChange { device, remove_volume }) => {
+                let (kind, remove_volume) = (DeviceKind::of(device), *remove_volume);
+                let timeout = Duration::ZERO;
+                let goal = Goal::Detached { kind, timeout, force: true, remove_volume };
+                (goal, Work::Detach, format!("taking the {} away", device.title()))
+            }
+            None if record.is_untidy() => {
+                (Goal::Tidied, Work::Unsnapshot, "removing what was not finished".to_owned())
+            }
+            None => return Ok(()),
+        };
+        let steps = plan(World::of(&record, domain), goal);
         self.warn_interrupted(guest);
-        let steps = plan(World::of(&guest.record(), domain), Goal::Tidied);
-        let text = "removing what was not finished".to_owned();
-        self.begin(guest.clone(), turn, Some(host.clone()), Work::Unsnapshot, steps, text);
+        self.begin(guest.clone(), turn, Some(host.clone()), work, steps, text);
         Ok(())
     }
 

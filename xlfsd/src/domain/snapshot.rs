@@ -9,36 +9,22 @@
 //! record names them instead of the old ones: the disks change all at once, and
 //! the snapshot stays.
 
-use std::sync::Arc;
-
 use uuid::Uuid;
 use xlfs_proto::v1::Operation;
 
+use super::approach::{Approached, Xen};
 use super::devices::{
     DiskRecord, RestoredDisk, SnapshotDisk, SnapshotRecord, VolumeRecipe, check_snapshot_name,
 };
-use super::guest::Guest;
-use super::operations::{Accepted, Guests, Turn, busy, dry, take_turn, wrong_state};
+use super::operations::{Accepted, Guests, busy, dry, take_turn};
 use super::plan::{Goal, World, plan};
 use super::record::{GuestRecord, Work, now_ms};
-use super::state::{Observed, refusal, state};
-use crate::host::Host;
 use crate::problem::Problem;
 use crate::storage::SNAPSHOT_MARK;
 use xlfs_mistakes::suggest::did_you_mean;
 
 /// Snapshots of a guest: its record is one file.
 const MOST: usize = 64;
-
-/// A guest whose turn it is.
-pub(super) struct Approached {
-    pub guest: Arc<Guest>,
-    pub host: Arc<Host>,
-    /// None on a dry run.
-    pub turn: Option<Turn>,
-    pub paused: bool,
-    world: World,
-}
 
 impl Guests {
     /// Keeps what a guest's disks hold now, under a name.
@@ -51,8 +37,9 @@ impl Guests {
         if let Some(snapshot) = &snapshot {
             check_snapshot_name(snapshot)?;
         }
-        let approached =
-            self.approach(name, Operation::Snapshot, "make a snapshot of", dry_run).await?;
+        let approached = self
+            .approach(name, Operation::Snapshot, "make a snapshot of", (Xen::Needed, dry_run))
+            .await?;
         let Approached { guest, host, turn, paused, world } = approached;
         let mut record = guest.record();
         let snapshot = new_snapshot(&record, snapshot, paused)?;
@@ -64,7 +51,7 @@ impl Guests {
             return Ok(dry(planned, format!("would make the {title}")));
         };
         guest.update(|kept| kept.snapshots.clone_from(&record.snapshots));
-        Ok(self.begin(guest, turn, Some(host), Work::Snapshot, steps, format!("{title}: begun")))
+        Ok(self.begin(guest, turn, host, Work::Snapshot, steps, format!("{title}: begun")))
     }
 
     /// Has a stopped guest's disks hold what they held then.
@@ -74,8 +61,9 @@ impl Guests {
         snapshot: &str,
         dry_run: bool,
     ) -> Result<Accepted, Problem> {
-        let approached =
-            self.approach(name, Operation::Restore, "restore a snapshot of", dry_run).await?;
+        let approached = self
+            .approach(name, Operation::Restore, "restore a snapshot of", (Xen::Needed, dry_run))
+            .await?;
         let Approached { guest, host, turn, world, .. } = approached;
         let mut record = guest.record();
         let found = find(&record, snapshot)?;
@@ -101,7 +89,7 @@ impl Guests {
         };
         guest.update(|record| record.restoring = restoring);
         let text = format!("restoring the {title}");
-        Ok(self.begin(guest, turn, Some(host), Work::Restore, steps, text))
+        Ok(self.begin(guest, turn, host, Work::Restore, steps, text))
     }
 
     /// Removes a snapshot, whatever the guest does.
@@ -132,41 +120,6 @@ impl Guests {
         guest.update(goes);
         let host = self.shared.reach.reached();
         Ok(self.begin(guest, turn, host, Work::Unsnapshot, steps, format!("deleting the {title}")))
-    }
-
-    /// A guest's turn, if its state allows for `operation`.
-    pub(super) async fn approach(
-        &self,
-        name: &str,
-        operation: Operation,
-        verb: &str,
-        dry_run: bool,
-    ) -> Result<Approached, Problem> {
-        let guest = self.unless_unmanaged(name).await?;
-        let title = guest.record().title();
-        let host = self.shared.reach.reach().await.map_err(|problem| problem.object(&title))?;
-        let turn = if dry_run { None } else { Some(take_turn(&guest).await?) };
-        if guest.is_forgotten() {
-            return Err(self.shared.table.get(name).err().unwrap_or_else(|| busy(&guest)));
-        }
-        let domain = guest.find_domain(&*host.hypervisor)?;
-        let record = guest.record();
-        let work = guest.current().map(|current| current.work);
-        let now = state(&Observed { domain: domain.as_ref(), work, held: record.held });
-        if let Some(reason) = refusal(operation, now) {
-            return Err(wrong_state(verb, name, now, reason));
-        }
-        let untidy = record.snapshots.iter().any(|snapshot| snapshot.unfinished);
-        if untidy || !record.restoring.is_empty() || record.change.is_some() {
-            return Err(Problem::failed_precondition(
-                "UNFINISHED",
-                format!("an earlier change of the disks of the guest {name} is not settled yet"),
-            )
-            .object(title)
-            .hint("xlfsd settles it at its next start; its log says what is in the way."));
-        }
-        let world = World::of(&record, domain.as_ref());
-        Ok(Approached { guest, host, turn, paused: domain.is_some(), world })
     }
 }
 
@@ -225,11 +178,16 @@ fn new_snapshot(
     Ok(SnapshotRecord { name, created_ms: now_ms(), paused, unfinished: true, disks })
 }
 
+/// What a copy of a disk's volume is called.
+fn copy_name(of: &VolumeRecipe, mark: &str) -> String {
+    format!("{}{SNAPSHOT_MARK}{mark}", of.name)
+}
+
 /// A volume with the content of `from`, named after `of`.
 fn copy(of: &VolumeRecipe, from: Uuid, mark: &str) -> VolumeRecipe {
     VolumeRecipe {
         uuid: Uuid::new_v4(),
-        name: format!("{}{SNAPSHOT_MARK}{mark}", of.name),
+        name: copy_name(of, mark),
         copy_of: Some(from),
         ..of.clone()
     }
@@ -249,11 +207,16 @@ impl SnapshotRecord {
         if self.unfinished {
             return Some("it is being made, or removed".to_owned());
         }
+        // Not another volume that has taken the disk's place since: it would go.
         let has = |kept: &&SnapshotDisk| {
-            record.disks.iter().any(|disk| disk.name == kept.name && disk.has_data())
+            let same = |disk: &&DiskRecord| {
+                disk.name == kept.name && kept.volume.name == copy_name(&disk.volume, &self.name)
+            };
+            record.disks.iter().find(same).is_some_and(DiskRecord::has_data)
         };
         let missing: Vec<_> = self.disks.iter().filter(|kept| !has(kept)).collect();
         let names = missing.iter().map(|kept| kept.name.to_string()).collect::<Vec<_>>();
-        (!missing.is_empty()).then(|| format!("the guest has no disk {} now", names.join(", ")))
+        (!missing.is_empty())
+            .then(|| format!("the guest does not have its disk {} now", names.join(", ")))
     }
 }

@@ -14,7 +14,7 @@ use xlfs_xen::hypercall::{DomainInfo, ShutdownReason};
 use super::guest::Guest;
 use super::operations::Guests;
 use super::plan::{Goal, World, plan};
-use super::policy::{Verdict, cause, decide, hold_reason};
+use super::policy::{Retry, Verdict, cause, decide, hold_reason};
 use super::record::{LastEnd, Work, now_ms};
 use super::state::{Observed, state, word};
 use crate::host::Host;
@@ -68,19 +68,23 @@ impl Guests {
             let now = self.observe(&guest, Some(host));
             self.follow_health(&guest, now, domain.map(|domain| u32::from(domain.domid.0)));
             guest.touch();
-            self.delete_again(host, &guest).await;
+            self.settle_again(host, &guest).await;
             pulse.beat();
         }
     }
 
-    /// Goes on with a deletion, or with taking a device away, that could not be
-    /// finished, once xenstored answers again.
-    async fn delete_again(&self, host: &Arc<Host>, guest: &Arc<Guest>) {
-        let unfinished = matches!(guest.record().work, Some(Work::Delete | Work::Detach))
-            && guest.current().is_none()
-            && !guest.is_forgotten();
-        if unfinished
+    /// Goes on with what could not be finished of a guest, once xenstored answers
+    /// again: a deletion, a device on its way, a snapshot or a restore.
+    async fn settle_again(&self, host: &Arc<Host>, guest: &Arc<Guest>) {
+        let record = guest.record();
+        if record.work != Some(Work::Delete) && !record.is_unsettled() {
+            guest.with_retry(|retry| *retry = Retry::default());
+            return;
+        }
+        if guest.current().is_none()
+            && !guest.is_forgotten()
             && host.store.read("/").await.is_ok()
+            && guest.with_retry(|retry| retry.may_go(Instant::now()))
             && let Err(problem) = self.settle(host, guest).await
         {
             tracing::warn!(guest = guest.name(), "{problem:#}");

@@ -5,12 +5,13 @@ use std::sync::{Arc, Weak};
 use uuid::Uuid;
 use xlfs_xen::loopdev::Access;
 
-use super::devices::Device;
-use super::guest::Guest;
-use super::operations::{Guests, Shared, Turn, take_turn};
-use super::record::access;
+use super::guest::{Current, Guest};
+use super::lent::Lent;
+use super::operations::{Guests, Shared, take_turn};
+use super::record::{Work, access};
 use crate::problem::Problem;
 use crate::storage::{Holder, VolumeUse, VolumeUsers};
+use crate::task::TaskHandle;
 
 impl Guests {
     /// For the book of volumes, which cannot know by itself.
@@ -30,17 +31,27 @@ impl Guests {
         guests.iter().filter(on).map(|guest| guest.name().to_owned()).collect()
     }
 
-    /// Has nobody else work on the guests that have a volume while the answer
-    /// lives: none of them starts, or is changed. BUSY.
-    pub(crate) async fn at_rest(&self, volume: Uuid) -> Result<AtRest, Problem> {
-        let mut turns = Vec::new();
+    /// Has nobody else work on the guests that write a volume, or only `read` it,
+    /// while the answer lives: none of them starts, or is changed. BUSY.
+    pub(crate) async fn at_rest(&self, volume: Uuid, read: Readers) -> Result<AtRest, Problem> {
+        let host = self.shared.reach.reach().await.ok();
+        let (mut lent, mut running) = (Vec::new(), None);
         for guest in self.shared.table.all() {
-            if guest.record().disks.iter().any(|disk| disk.volume.uuid == volume) {
-                let turn = take_turn(&guest).await?;
-                turns.push((guest, turn));
+            let record = guest.record();
+            let mut uses = record.all_disks().filter(|disk| disk.volume.uuid == volume);
+            if !uses.any(|disk| read == Readers::Too || !disk.read_only) {
+                continue;
             }
+            let turn = take_turn(&guest).await?;
+            // Where Xen cannot be asked, one that is meant to run is taken to do so.
+            let runs = match &host {
+                Some(host) => guest.find_domain(&*host.hypervisor)?.is_some(),
+                None => record.wanted_running,
+            };
+            running = running.or(runs.then(|| record.name.clone()));
+            lent.push(Lent::new(guest, turn));
         }
-        Ok(AtRest { guests: self.clone(), volume, turns })
+        Ok(AtRest { guests: self.clone(), volume, lent, running })
     }
 }
 
@@ -49,13 +60,35 @@ impl Guests {
 pub(crate) struct AtRest {
     guests: Guests,
     volume: Uuid,
-    turns: Vec<(Arc<Guest>, Turn)>,
+    lent: Vec<Lent>,
+    running: Option<String>,
+}
+
+/// Whether guests that only read a volume are to be at rest, too.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Readers {
+    /// What it holds, or its size, changes.
+    Too,
+    /// It is only read.
+    GoOn,
 }
 
 impl AtRest {
+    /// The name of one of them that has a domain.
+    pub(crate) fn running(&self) -> Option<&str> {
+        self.running.as_deref()
+    }
+
+    /// Which task has them: whoever destroys one of them cancels it.
+    pub(crate) fn worked_on_by(&self, task: &TaskHandle) {
+        let (task, cancel) = (task.id().to_owned(), task.cancel_token());
+        let current = Current { task, work: Work::Clone, cancel };
+        self.lent.iter().for_each(|lent| lent.to(&current));
+    }
+
     /// Has their records say how large the volume is now.
     pub(crate) fn note_size(&self, size: u64) -> Result<(), Problem> {
-        for (guest, _) in &self.turns {
+        for guest in self.lent.iter().map(Lent::guest) {
             self.guests.note(guest, |record| {
                 let of_it = record.disks.iter_mut().filter(|d| d.volume.uuid == self.volume);
                 of_it.for_each(|disk| disk.volume.size = size);
@@ -75,14 +108,7 @@ impl VolumeUsers for Users {
         let records = shared.table.all().into_iter().map(|guest| guest.record());
         let of = |record: super::GuestRecord| {
             let guest = Holder { uuid: record.uuid, name: record.name.clone() };
-            let coming = record.change.iter().filter_map(|change| match &change.device {
-                Device::Disk(disk) if !record.disks.iter().any(|d| d.name == disk.name) => {
-                    Some(disk)
-                }
-                _ => None,
-            });
-            let disks = record.disks.iter().chain(coming);
-            let of_it = disks.filter(|disk| disk.volume.uuid == volume);
+            let of_it = record.all_disks().filter(|disk| disk.volume.uuid == volume);
             let mut uses: Vec<_> = of_it
                 .map(|disk| VolumeUse {
                     guest: guest.clone(),

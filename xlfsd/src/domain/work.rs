@@ -108,11 +108,21 @@ impl Guests {
                 tracing::error!(guest = guest.name(), "{problem:#}");
             }
         } else if let Some(now @ (Work::Attach | Work::Detach)) = work {
-            // What could not be undone is taken away as soon as that works.
-            let again = now == Work::Attach && leaves;
-            let noted = self.note(&guest, |record| match again {
-                true => record.work = Some(Work::Detach),
-                false => (record.work, record.change) = (None, None),
+            let noted = self.note(&guest, |record| {
+                record.work = None;
+                // What could not be undone, or taken away whole, stays on record: it
+                // is tried again (`recover`).
+                let gone_from_list = record
+                    .change
+                    .as_ref()
+                    .is_some_and(|change| record.device(change.device.key()).is_none());
+                let again = match now {
+                    Work::Attach => leaves,
+                    _ => result.is_err() && gone_from_list,
+                };
+                if !again {
+                    record.change = None;
+                }
             });
             if let Err(problem) = noted {
                 tracing::error!(guest = guest.name(), "{problem:#}");
@@ -124,14 +134,12 @@ impl Guests {
                 }
             }
         } else if let Some(Work::Snapshot | Work::Restore | Work::Unsnapshot) = work {
-            // What is left over is removed at the next start of the daemon.
+            // What is left over is tried again (`recover`).
             let noted = self.note(&guest, |record| {
                 if result.is_err() && !leaves && work != Some(Work::Unsnapshot) {
                     record.forget_unfinished();
                 }
-                let untidy = record.snapshots.iter().any(|snapshot| snapshot.unfinished)
-                    || !record.restoring.is_empty();
-                record.work = untidy.then_some(Work::Unsnapshot);
+                record.work = None;
             });
             if let Err(problem) = noted {
                 tracing::error!(guest = guest.name(), "{problem:#}");

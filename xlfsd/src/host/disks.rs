@@ -58,6 +58,27 @@ impl PoolDisks {
         self.seeds.join(format!("{guest}.img"))
     }
 
+    /// A back end closes a device of a pool soon after its nodes have gone: as
+    /// with a loop device ([`detach`]), that is waited for, so that nobody else
+    /// gets the volume meanwhile.
+    async fn await_closed(&self, disk: &DiskUse) -> Result<(), Problem> {
+        let DiskSource::Volume(uuid) = disk.source else { return Ok(()) };
+        let volumes = self.volumes.clone();
+        blocking(move || {
+            let until = Instant::now() + CLOSES;
+            while volumes.is_open(uuid)? {
+                if Instant::now() > until {
+                    // Nothing is to hold up the end of a guest.
+                    tracing::warn!(volume = %uuid, "is still open");
+                    return Ok(());
+                }
+                std::thread::sleep(LOOK);
+            }
+            Ok(())
+        })
+        .await
+    }
+
     /// What stands for a disk in Dom0.
     fn device(&self, disk: &DiskUse) -> Result<VolumeDevice, Problem> {
         match disk.source {
@@ -101,9 +122,9 @@ impl Disks for PoolDisks {
         .await
     }
 
-    async fn remove(&self, volume: Uuid) -> Result<(), Problem> {
+    async fn remove(&self, volume: Uuid, guest: Uuid) -> Result<(), Problem> {
         let volumes = self.volumes.clone();
-        blocking(move || volumes.remove(volume).map(drop)).await
+        blocking(move || volumes.remove(volume, guest).map(drop)).await
     }
 
     async fn keep(&self, volume: Uuid) -> Result<(), Problem> {
@@ -111,11 +132,7 @@ impl Disks for PoolDisks {
     }
 
     fn default_pool(&self) -> Result<String, Problem> {
-        let first = self.volumes.pools().first().map(str::to_owned);
-        first.ok_or_else(|| {
-            Problem::failed_precondition("NO_POOL", "this host has no pool for volumes")
-                .hint("Declare one in xlfsd's configuration: [[pools]]")
-        })
+        self.volumes.pools().default_name().map(str::to_owned)
     }
 
     fn check(&self, pool: &str) -> Result<(), Problem> {
@@ -141,7 +158,7 @@ impl Disks for PoolDisks {
         let guest = disk.guest.uuid;
         match self.device(&disk) {
             Ok(VolumeDevice::File(path)) => blocking(move || detach(&path, guest)).await?,
-            Ok(VolumeDevice::Block(_)) => {}
+            Ok(VolumeDevice::Block(_)) => self.await_closed(&disk).await?,
             Err(problem) if ["NO_SUCH_VOLUME", NO_SEED].contains(&problem.reason) => {}
             Err(problem) => return Err(problem),
         }
@@ -161,7 +178,7 @@ impl Disks for PoolDisks {
     }
 
     fn check_shared(&self, volume: Uuid, guest: Uuid, access: Access) -> Result<(), Problem> {
-        self.volumes.check_shared(volume, guest, access).map(drop)
+        self.volumes.check_shared(volume, guest, access)
     }
 
     async fn activity(&self, block: BlockNumber) -> Result<Activity, Problem> {
@@ -357,8 +374,8 @@ mod tests {
             assert!(content[4096..].iter().all(|byte| *byte == 0));
             // Once more, as a step is after a crash.
             disks.make(plan, CancellationToken::new()).await.unwrap();
-            disks.remove(uuid).await.unwrap();
-            disks.remove(uuid).await.unwrap();
+            disks.remove(uuid, Uuid::from_u128(1)).await.unwrap();
+            disks.remove(uuid, Uuid::from_u128(1)).await.unwrap();
             assert!(!path.exists());
         }
     }

@@ -155,8 +155,9 @@ pub trait Disks: Send + Sync + std::fmt::Debug {
     /// Makes a volume. Gives up soon after `cancel`, and leaves nothing then: it
     /// is to be waited for all the same.
     async fn make(&self, volume: VolumePlan, cancel: CancellationToken) -> Result<(), Problem>;
-    /// Removes a volume and all that it holds.
-    async fn remove(&self, volume: Uuid) -> Result<(), Problem>;
+    /// Removes a guest's volume and all that it holds. VOLUME_IN_USE where another
+    /// guest has it, too.
+    async fn remove(&self, volume: Uuid, guest: Uuid) -> Result<(), Problem>;
     /// A volume stays when its guest goes, and is that guest's no more.
     async fn keep(&self, volume: Uuid) -> Result<(), Problem>;
     /// Gives a volume another name, and says whether it stays when its guest is

@@ -60,6 +60,12 @@ pub trait Pool: Send + Sync + fmt::Debug {
 
     fn space(&self) -> Result<PoolSpace, Problem>;
 
+    /// Whether something in Dom0 has the device of a volume open. A pool of files
+    /// cannot tell.
+    fn is_open(&self, _id: Uuid) -> Result<bool, Problem> {
+        Ok(false)
+    }
+
     /// How the volume is attached to a guest. NO_SUCH_VOLUME.
     fn device(&self, id: Uuid) -> Result<VolumeDevice, Problem>;
 }

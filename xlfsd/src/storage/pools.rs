@@ -70,7 +70,15 @@ impl Pools {
         self.pools.iter().map(|entry| (entry.name.as_str(), entry.pool.as_ref()))
     }
 
-    /// Where a volume goes that names no pool.
+    /// Where a volume goes that names no pool. NO_POOL.
+    pub fn default_name(&self) -> Result<&str, Problem> {
+        self.first().ok_or_else(|| {
+            Problem::failed_precondition("NO_POOL", "this host has no pool for volumes")
+                .hint("Declare one in xlfsd's configuration: [[pools]]")
+        })
+    }
+
+    /// The pool that the configuration names first.
     pub fn first(&self) -> Option<&str> {
         self.pools.first().map(|entry| entry.name.as_str())
     }

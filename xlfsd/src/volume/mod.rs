@@ -12,11 +12,10 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 use xlfs_proto::v1 as pb;
-use xlfs_xen::loopdev::Access;
 
 use crate::api::blocking;
 use crate::base::Base;
-use crate::domain::{Accepted, AtRest, Guests};
+use crate::domain::{Accepted, AtRest, Guests, Readers};
 use crate::image::{Digest, ImageHold, ImageKind};
 use crate::problem::Problem;
 use crate::storage::{NewVolume, VolumeRecord, Volumes};
@@ -74,7 +73,7 @@ impl VolumeOperations {
         self.volumes.check_new(&asked.name)?;
         let pool = match asked.pool {
             Some(pool) => pool,
-            None => self.default_pool()?,
+            None => self.volumes.pools().default_name()?.to_owned(),
         };
         self.volumes.pools().get(&pool)?;
         let image = asked.image.map(|image| self.image(&image)).transpose()?;
@@ -87,7 +86,7 @@ impl VolumeOperations {
             return Ok(task::dry(step, &summary));
         }
         let content = image.map(|(hold, _)| self.content(hold)).transpose()?;
-        Ok(self.begin("create", title, step, size, &summary, move |volumes, watch| {
+        Ok(self.begin("create", title, step, size, &summary, move |volumes, watch, _| {
             let source = content.as_ref().map(|(_, digest, file)| (*digest, file));
             volumes.create(new, source, watch).map(drop)
         }))
@@ -101,7 +100,7 @@ impl VolumeOperations {
         dry_run: bool,
     ) -> Result<Accepted, Problem> {
         let record = self.volumes.resolve(reference)?;
-        let rest = self.at_rest(&record, "grow").await?;
+        let rest = self.at_rest(&record, "grow", Readers::Too).await?;
         let title = record.title();
         let wanted = size.checked_next_multiple_of(UNIT).unwrap_or(size);
         if wanted == record.size {
@@ -118,7 +117,8 @@ impl VolumeOperations {
         if dry_run {
             return Ok(task::dry(step, &summary));
         }
-        Ok(self.begin("grow", title, step, wanted, &summary, move |volumes, watch| {
+        Ok(self.begin("grow", title, step, wanted, &summary, move |volumes, watch, task| {
+            rest.worked_on_by(task);
             let grown = volumes.grow(record.uuid, wanted, watch)?;
             rest.note_size(grown.size)
         }))
@@ -134,7 +134,7 @@ impl VolumeOperations {
     ) -> Result<Accepted, Problem> {
         let record = self.volumes.resolve(reference)?;
         self.volumes.check_new(name)?;
-        let rest = self.at_rest(&record, "copy").await?;
+        let rest = self.at_rest(&record, "copy", Readers::GoOn).await?;
         let pool = pool.unwrap_or_else(|| record.pool.clone());
         self.volumes.pools().get(&pool)?;
         let new = new(name.to_owned(), pool, record.size);
@@ -144,7 +144,8 @@ impl VolumeOperations {
         if dry_run {
             return Ok(task::dry(step, &summary));
         }
-        Ok(self.begin("clone", title, step, record.size, &summary, move |volumes, watch| {
+        Ok(self.begin("clone", title, step, record.size, &summary, move |volumes, watch, task| {
+            rest.worked_on_by(task);
             let copied = volumes.duplicate(record.uuid, new, watch).map(drop);
             drop(rest);
             copied
@@ -161,35 +162,28 @@ impl VolumeOperations {
         if dry_run {
             return Ok(task::dry(step, &summary));
         }
-        Ok(self.begin("delete", title, step, 0, &summary, move |volumes, _| {
+        Ok(self.begin("delete", title, step, 0, &summary, move |volumes, _, _| {
             volumes.remove_unused(record.uuid)
         }))
     }
 
-    /// The guests that have the volume as a disk, at rest. VOLUME_IN_USE where
-    /// one runs, or is paused, and writes it.
-    async fn at_rest(&self, record: &VolumeRecord, verb: &str) -> Result<AtRest, Problem> {
-        let rest = self.guests.at_rest(record.uuid).await?;
-        let claims = self.volumes.claims(record.uuid);
-        let Some(claim) =
-            claims.iter().find(|claim| verb == "grow" || claim.access == Access::ReadWrite)
-        else {
-            return Ok(rest);
-        };
-        let (title, guest) = (record.title(), &claim.holder.name);
+    /// The guests that have the volume as a disk, at rest. VOLUME_IN_USE where one
+    /// runs, or is paused.
+    async fn at_rest(
+        &self,
+        record: &VolumeRecord,
+        verb: &str,
+        readers: Readers,
+    ) -> Result<AtRest, Problem> {
+        let rest = self.guests.at_rest(record.uuid, readers).await?;
+        let Some(guest) = rest.running() else { return Ok(rest) };
+        let title = record.title();
         Err(Problem::failed_precondition(
             "VOLUME_IN_USE",
             format!("cannot {verb} the {title} while the guest {guest} has it attached"),
         )
         .object(title)
         .hint(format!("Shut the guest down first: xlfsctl shutdown {guest}")))
-    }
-
-    fn default_pool(&self) -> Result<String, Problem> {
-        self.volumes.pools().first().map(str::to_owned).ok_or_else(|| {
-            Problem::failed_precondition("NO_POOL", "this host has no pool for volumes")
-                .hint("Declare one in xlfsd's configuration: [[pools]]")
-        })
     }
 
     /// A disk image, and its size.

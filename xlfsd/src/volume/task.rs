@@ -8,7 +8,7 @@ use crate::api::blocking;
 use crate::domain::Accepted;
 use crate::problem::Problem;
 use crate::storage::{Volumes, Watch};
-use crate::task::PlannedStep;
+use crate::task::{PlannedStep, TaskHandle};
 
 impl VolumeOperations {
     /// Starts a task of `kind` on `object` that has `bytes` bytes to go through.
@@ -19,7 +19,7 @@ impl VolumeOperations {
         step: PlannedStep,
         bytes: u64,
         summary: &str,
-        work: impl FnOnce(&Volumes, Watch<'_>) -> Result<(), Problem> + Send + 'static,
+        work: impl FnOnce(&Volumes, Watch<'_>, &TaskHandle) -> Result<(), Problem> + Send + 'static,
     ) -> Accepted {
         let task = self.base.tasks.begin(kind, object.clone(), vec![step.clone()]);
         let started = task.snapshot();
@@ -35,7 +35,7 @@ impl VolumeOperations {
                 task.step_started(0);
                 let result = match stop() {
                     true => Err(Problem::cancelled("it was cancelled before it began")),
-                    false => work(&volumes, Watch::new(&stop, &progress)),
+                    false => work(&volumes, Watch::new(&stop, &progress), &task),
                 };
                 match &result {
                     Ok(()) => task.step_done(0),

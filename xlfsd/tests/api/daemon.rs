@@ -1,6 +1,8 @@
 //! A daemon in this process, with a state folder and a socket of its own.
 
+use std::fs::Permissions;
 use std::io;
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream as StdUnixStream;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -18,6 +20,7 @@ use xlfs_proto::v1::task_service_client::TaskServiceClient;
 use xlfs_proto::v1::{GetTaskRequest, OperationReply, Task};
 use xlfsd::api::{self, ConsoleDirectory, NoHypervisor, ServeError, Services, Socket};
 use xlfsd::base::Base;
+use xlfsd::build::Builds;
 use xlfsd::config::Config;
 use xlfsd::domain::{Guests, Setup};
 use xlfsd::host::PoolDisks;
@@ -46,7 +49,9 @@ impl Daemon {
     }
 
     pub(crate) async fn start_with(change: impl FnOnce(&mut Config)) -> Self {
-        let dir = tempfile::tempdir().unwrap();
+        // Sandboxes of root run as another user, who must get to the store.
+        let dir =
+            tempfile::Builder::new().permissions(Permissions::from_mode(0o755)).tempdir().unwrap();
         let mut config = Config {
             socket: dir.path().join("run/xlfsd.sock"),
             socket_gid: nix::unistd::getgid().as_raw(),
@@ -74,6 +79,8 @@ impl Daemon {
         let mut services = Services::new(&base, stopping.clone());
         let problem = Problem::unavailable("NO_HYPERVISOR", "no Xen in this test");
         services.add_host(Arc::new(NoHypervisor { problem }));
+        let builds = (config.builder.clone(), config.state_dir.clone());
+        services.add_builds(Builds::open(base.clone(), builds.0, builds.1));
         if let Some(consoles) = consoles {
             services.add_console(consoles);
         }

@@ -18,12 +18,15 @@ use xlfs_proto::v1::{
 
 use crate::daemon::{Daemon, reason};
 
-const SERVICES: [&str; 7] = [
+const SERVICES: [&str; 10] = [
+    "xlfs.v1.BuildService",
     "xlfs.v1.ConsoleService",
     "xlfs.v1.DomainService",
     "xlfs.v1.EventService",
     "xlfs.v1.HostService",
     "xlfs.v1.ImageService",
+    "xlfs.v1.RecipeService",
+    "xlfs.v1.SourceService",
     "xlfs.v1.TaskService",
     "xlfs.v1.TemplateService",
 ];

@@ -99,7 +99,7 @@ impl Host {
         };
         let mut parts = vec![ImportImageRequest { part: Some(Part::Header(header)) }];
         for chunk in fs::read(&path).unwrap().chunks(256 << 10) {
-            parts.push(ImportImageRequest { part: Some(Part::Chunk(chunk.to_vec().into())) });
+            parts.push(ImportImageRequest { part: Some(Part::Chunk(chunk.to_vec())) });
         }
         let mut images = ImageServiceClient::new(self.daemon.connect().await);
         images.import_image(futures::stream::iter(parts)).await.unwrap();

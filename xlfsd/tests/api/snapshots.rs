@@ -22,7 +22,11 @@ pub(crate) async fn show(daemon: &Daemon, name: &str) -> Domain {
     guests(daemon).await.get_domain(request).await.unwrap().into_inner()
 }
 
-async fn snapshot(daemon: &Daemon, name: &str, snapshot: &str) -> Result<TaskState, Status> {
+pub(crate) async fn snapshot(
+    daemon: &Daemon,
+    name: &str,
+    snapshot: &str,
+) -> Result<TaskState, Status> {
     let request =
         CreateSnapshotRequest { name: name.into(), snapshot: snapshot.into(), dry_run: false };
     let reply = guests(daemon).await.create_snapshot(request).await?.into_inner();
@@ -64,7 +68,7 @@ pub(crate) async fn read(daemon: &Daemon, volume: &str) -> String {
     String::from_utf8(bytes.into_iter().take_while(|byte| *byte != 0).collect()).unwrap()
 }
 
-fn ro(mut disk: DiskRequest) -> DiskRequest {
+pub(crate) fn ro(mut disk: DiskRequest) -> DiskRequest {
     disk.read_only = true;
     disk
 }
@@ -240,7 +244,7 @@ async fn a_restore_that_was_cut_off_is_settled() {
     }
 }
 
-async fn settled(daemon: &Daemon, is: impl Fn(&Domain) -> bool) {
+pub(crate) async fn settled(daemon: &Daemon, is: impl Fn(&Domain) -> bool) {
     let waited = async {
         loop {
             let domain = show(daemon, "web").await;
@@ -253,7 +257,7 @@ async fn settled(daemon: &Daemon, is: impl Fn(&Domain) -> bool) {
     tokio::time::timeout(std::time::Duration::from_secs(60), waited).await.unwrap();
 }
 
-fn of_volume(name: &str, volume: &str) -> DiskRequest {
+pub(crate) fn of_volume(name: &str, volume: &str) -> DiskRequest {
     DiskRequest { name: name.into(), volume: volume.into(), ..DiskRequest::default() }
 }
 

@@ -5,6 +5,7 @@
 // All of this is test code; clippy sees that only within #[test] functions.
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used)]
 
+mod builds;
 mod console;
 mod images;
 mod process;

@@ -19,7 +19,9 @@ impl Daemon {
         let config = dir.join("xlfsd.toml");
         // Only root may give files away, and the tests run as anybody.
         let gid = nix::unistd::getgid();
-        std::fs::write(&config, format!("socket_gid = {gid}\n")).unwrap();
+        let text =
+            format!("socket_gid = {gid}\n[builder]\nrecipes = [{:?}]\n", dir.join("recipes"));
+        std::fs::write(&config, text).unwrap();
         let process = Command::new(env!("CARGO_BIN_EXE_xlfsd"))
             .args(["--config", config.to_str().unwrap(), "--socket", socket.to_str().unwrap()])
             .args(["--state-dir", dir.join("state").to_str().unwrap(), "--log", "warn"])

@@ -9,11 +9,11 @@ use tokio::sync::{mpsc, oneshot};
 const CHUNK: usize = 4096;
 
 /// What comes in on standard input.
-pub(super) struct Keys(mpsc::Receiver<Vec<u8>>);
+pub(in crate::commands) struct Keys(mpsc::Receiver<Vec<u8>>);
 
 impl Keys {
     /// Starts to read. The thread ends with the program.
-    pub(super) fn start() -> Keys {
+    pub(in crate::commands) fn start() -> Keys {
         let (keys, inbox) = mpsc::channel(1);
         std::thread::spawn(move || {
             let mut stdin = std::io::stdin().lock();
@@ -35,19 +35,19 @@ impl Keys {
     }
 
     /// The next bytes; `None` at the end.
-    pub(super) async fn next(&mut self) -> Option<Vec<u8>> {
+    pub(in crate::commands) async fn next(&mut self) -> Option<Vec<u8>> {
         self.0.recv().await
     }
 }
 
 /// What goes out on standard output.
-pub(super) struct Pane {
+pub(in crate::commands) struct Pane {
     outbox: Option<mpsc::Sender<Vec<u8>>>,
     done: oneshot::Receiver<()>,
 }
 
 impl Pane {
-    pub(super) fn start() -> Pane {
+    pub(in crate::commands) fn start() -> Pane {
         let (outbox, mut bytes) = mpsc::channel::<Vec<u8>>(4);
         let (finished, done) = oneshot::channel();
         std::thread::spawn(move || {
@@ -63,7 +63,7 @@ impl Pane {
     }
 
     /// Waits until there is room for more; false when nobody reads any more.
-    pub(super) async fn room(&self) -> bool {
+    pub(in crate::commands) async fn room(&self) -> bool {
         match &self.outbox {
             Some(outbox) => outbox.reserve().await.is_ok(),
             None => false,
@@ -71,7 +71,7 @@ impl Pane {
     }
 
     /// Shows bytes, for which [`Self::room`] was there.
-    pub(super) fn show(&self, bytes: Vec<u8>) {
+    pub(in crate::commands) fn show(&self, bytes: Vec<u8>) {
         if let Some(outbox) = &self.outbox {
             // The only sender has just seen the room.
             let _ = outbox.try_send(bytes);
@@ -79,7 +79,7 @@ impl Pane {
     }
 
     /// Waits until all is written.
-    pub(super) async fn finish(&mut self) {
+    pub(in crate::commands) async fn finish(&mut self) {
         self.outbox = None;
         let _ = (&mut self.done).await;
     }

@@ -81,7 +81,7 @@ impl Import {
     async fn send_to(&self, session: &Session) -> Result<ImportImageResponse, Failure> {
         let name = plain(&self.file.to_string_lossy());
         let tried = || format!("cannot import {name}");
-        let (file, total) = self.open().context(tried)?;
+        let (file, total) = open(&self.file).context(tried)?;
         let kind = match self.kind {
             Kind::Kernel => ImageKind::Kernel,
             Kind::Ramdisk => ImageKind::Ramdisk,
@@ -99,7 +99,11 @@ impl Import {
         let (requests, stream) = mpsc::channel(2);
         let reader = tokio::task::spawn_blocking({
             let sent = Arc::clone(&sent);
-            move || send(file, header, &requests, &sent)
+            move || {
+                let first = ImportImageRequest { part: Some(Part::Header(header)) };
+                let chunk = |bytes| ImportImageRequest { part: Some(Part::Chunk(bytes)) };
+                send(file, first, chunk, &requests, &sent)
+            }
         });
         let mut images = session.daemon().await?.images();
         let call = images.import_image(ReceiverStream::new(stream));
@@ -109,22 +113,6 @@ impl Import {
         let read = reader.await.unwrap_or(Ok(()));
         read.map_err(|error| Failure::io("the file cannot be read", &error)).context(tried)?;
         Ok(reply.context(tried)?.into_inner())
-    }
-
-    /// Opens the file; with its size where that is known.
-    fn open(&self) -> Result<(Box<dyn Read + Send>, Option<u64>), Failure> {
-        if self.file.as_os_str() == "-" {
-            return Ok((Box::new(io::stdin()), None));
-        }
-        let fail = |error: &io::Error| Failure::io("the file cannot be opened", error);
-        let file = File::open(&self.file).map_err(|error| fail(&error))?;
-        let about = file.metadata().map_err(|error| fail(&error))?;
-        if about.is_dir() {
-            return Err(
-                Failure::new(Exit::Invalid, "it is a folder").hint("name the file inside it")
-            );
-        }
-        Ok((Box::new(file), about.is_file().then_some(about.len())))
     }
 
     fn print(&self, reply: ImportImageResponse, output: &Output) -> Result<(), Failure> {
@@ -153,31 +141,46 @@ impl Import {
     }
 }
 
-/// Reads the file and hands it over in messages. Ends early, without an error,
-/// when xlfsd has heard enough; it says why then.
-fn send(
+/// Opens a file that is to be sent; with its size where that is known.
+pub(crate) fn open(path: &Path) -> Result<(Box<dyn Read + Send>, Option<u64>), Failure> {
+    if path.as_os_str() == "-" {
+        return Ok((Box::new(io::stdin()), None));
+    }
+    let fail = |error: &io::Error| Failure::io("the file cannot be opened", error);
+    let file = File::open(path).map_err(|error| fail(&error))?;
+    let about = file.metadata().map_err(|error| fail(&error))?;
+    if about.is_dir() {
+        return Err(Failure::new(Exit::Invalid, "it is a folder").hint("name the file inside it"));
+    }
+    Ok((Box::new(file), about.is_file().then_some(about.len())))
+}
+
+/// Reads the file and hands it over in messages, behind the `first`. Ends early, without
+/// an error, when xlfsd has heard enough; it says why then.
+pub(crate) fn send<T>(
     mut file: impl Read,
-    header: Header,
-    requests: &mpsc::Sender<ImportImageRequest>,
+    first: T,
+    chunk: impl Fn(Vec<u8>) -> T,
+    requests: &mpsc::Sender<T>,
     sent: &AtomicU64,
 ) -> io::Result<()> {
-    let mut part = Part::Header(header);
+    let mut message = first;
     loop {
-        if requests.blocking_send(ImportImageRequest { part: Some(part) }).is_err() {
+        if requests.blocking_send(message).is_err() {
             return Ok(());
         }
-        let mut chunk = Vec::with_capacity(CHUNK);
-        file.by_ref().take(CHUNK as u64).read_to_end(&mut chunk)?;
-        if chunk.is_empty() {
+        let mut bytes = Vec::with_capacity(CHUNK);
+        file.by_ref().take(CHUNK as u64).read_to_end(&mut bytes)?;
+        if bytes.is_empty() {
             return Ok(());
         }
-        sent.fetch_add(chunk.len() as u64, Ordering::Relaxed);
-        part = Part::Chunk(chunk);
+        sent.fetch_add(bytes.len() as u64, Ordering::Relaxed);
+        message = chunk(bytes);
     }
 }
 
 /// Waits for the answer; on a terminal with a bar.
-async fn show_progress<T>(
+pub(crate) async fn show_progress<T>(
     call: impl Future<Output = T>,
     name: &str,
     total: Option<u64>,
@@ -244,7 +247,10 @@ mod tests {
         let file = vec![7; CHUNK + 1];
         let (requests, mut inbox) = mpsc::channel(8);
         let sent = AtomicU64::new(0);
-        send(file.as_slice(), Header::default(), &requests, &sent).expect("sent");
+        let request = |part| ImportImageRequest { part: Some(part) };
+        let first = request(Part::Header(Header::default()));
+        let chunk = |bytes| request(Part::Chunk(bytes));
+        send(file.as_slice(), first, chunk, &requests, &sent).expect("sent");
         drop(requests);
         assert!(matches!(inbox.blocking_recv().expect("one").part, Some(Part::Header(_))));
         let mut lengths = Vec::new();

@@ -7,8 +7,9 @@
 //! built again with an equal result changes nothing (early cut-off).
 
 mod script;
+pub(crate) mod shell;
 
-pub(crate) use script::MARK;
+pub use script::MARK;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -21,6 +22,7 @@ use crate::digest::Digest;
 use crate::durable::FileError;
 use crate::graph::OutputName;
 use crate::reapi;
+use crate::recipe::package::Rest;
 use crate::recipe::{Package, RecipeSet};
 use crate::store::{Store, StoreError};
 use crate::tree::{Attributes, Conflict, Merge, Node, Tree};
@@ -103,6 +105,9 @@ pub fn prepare(
             .map_err(|source| ActionError::Conflict { package: name(), source })?;
     }
     root.cover(layers.tree());
+    // Modes and owners are for images. A sandbox shows none of them, and some services
+    // refuse properties that they do not know.
+    root.forget_attributes();
     let mut inputs = own_inputs(package, around.set, around.toolchain, around.check);
     let toolchain = format!("toolchain {}", around.toolchain);
     inputs.insert(toolchain, around.toolchain_digest.short().to_owned());
@@ -219,6 +224,12 @@ fn add_own_files(
             let digest = put_file(store, root, &path, text.as_bytes(), false)?;
             inputs.insert(format!("kernel fragment {name}"), digest.short().to_owned());
         }
+        if kernel.rest == Rest::Base {
+            let texts = kernel.fragments.iter().filter_map(|name| around.set.fragments.get(name));
+            let all: Vec<&str> = texts.map(|(text, _)| text.as_str()).collect();
+            let path = KCONFIG_ALL.trim_start_matches('/');
+            put_file(store, root, path, all.join("\n").as_bytes(), false)?;
+        }
         put_file(store, root, "xlfs/bin/kernel-config", script::KERNEL_CONFIG.as_bytes(), true)?;
     }
     Ok(())
@@ -286,8 +297,15 @@ fn environment(package: &Package, set: &RecipeSet, toolchain: &str) -> BTreeMap<
     if let Some(path) = all.get_mut("PATH") {
         path.push_str(":/xlfs/bin");
     }
+    if package.kernel.as_ref().is_some_and(|kernel| kernel.rest == Rest::Base) {
+        all.insert("KCONFIG_ALLCONFIG".to_owned(), KCONFIG_ALL.to_owned());
+    }
     all
 }
+
+/// All fragments in one file, which Kconfig's modes of one answer (allnoconfig) read
+/// before they answer. `kernel-config` adds them again afterwards, to no effect.
+const KCONFIG_ALL: &str = "/xlfs/kernel/all";
 
 fn digest(
     store: &Store,
@@ -295,23 +313,23 @@ fn digest(
     arguments: &[String],
     environment: &BTreeMap<String, String>,
 ) -> Result<Digest, StoreError> {
-    let pair = |(name, value): (&String, &String)| reapi::Pair {
+    let variable = |(name, value): (&String, &String)| reapi::command::EnvironmentVariable {
         name: name.clone(),
         value: value.clone(),
     };
     let command = reapi::Command {
         arguments: arguments.to_vec(),
-        environment_variables: environment.iter().map(pair).collect(),
+        environment_variables: environment.iter().map(variable).collect(),
         working_directory: WORK.to_owned(),
         output_paths: vec![OUT.to_owned()],
+        ..reapi::Command::default()
     };
-    let properties = [("ISA", std::env::consts::ARCH), ("OSFamily", std::env::consts::OS)];
-    let properties = properties
-        .map(|(name, value)| reapi::Pair { name: name.to_owned(), value: value.to_owned() });
+    let command = store.put_bytes(&command.encode_to_vec())?;
     let action = reapi::Action {
-        command_digest: Some((&store.put_bytes(&command.encode_to_vec())?).into()),
+        command_digest: Some((&command).into()),
         input_root_digest: Some((&root.digest()).into()),
-        platform: Some(reapi::Platform { properties: properties.to_vec() }),
+        platform: Some(reapi::platform()),
+        ..reapi::Action::default()
     };
     store.put_bytes(&action.encode_to_vec())
 }

@@ -1,10 +1,10 @@
 //! The shell that runs a package's steps inside the sandbox.
 
 use crate::recipe::Package;
-use crate::recipe::package::BuildIn;
+use crate::recipe::package::{BuildIn, Jobs};
 
 /// Begins the lines with which the script tells that a step starts.
-pub(crate) const MARK: char = '\u{1e}';
+pub const MARK: char = '\u{1e}';
 
 /// Makes a kernel's configuration and holds the fragments against it.
 pub(super) const KERNEL_CONFIG: &str = include_str!("kernel-config.sh");
@@ -23,18 +23,27 @@ pub(super) fn fragments(package: &Package) -> Vec<(&'static str, &str)> {
     all.into_iter().filter_map(|(name, text)| Some((name, text?))).collect()
 }
 
-/// Files of the steps: the variables, then the fragment. The variables are not
-/// exported, because a Makefile would take `$VERSION` or `$TARGET` for its own.
-pub(super) fn steps(package: &Package, target: &str, check: bool) -> Vec<(&'static str, String)> {
-    let build = build_folder(package);
-    let quoted = |text: &str| format!("'{}'", text.replace('\'', "'\\''"));
-    let head = format!(
-        "SRC=/build/src BUILD={build} OUT=/build/out SOURCES=/xlfs/sources FILES=/xlfs/files \
+/// What every step begins with. The variables are not exported, because a Makefile
+/// would take `$VERSION` or `$TARGET` for its own.
+pub(super) fn head(package: &Package, target: &str) -> String {
+    format!(
+        "SRC=/build/src BUILD={} OUT=/build/out SOURCES=/xlfs/sources FILES=/xlfs/files \
          NAME={} VERSION={} TARGET={} JOBS=${{XLFS_JOBS:-1}}; unset XLFS_JOBS\n",
+        build_folder(package),
         quoted(&package.name),
         quoted(&package.version),
         quoted(target),
-    );
+    )
+}
+
+/// A word of the shell that is this text.
+fn quoted(text: &str) -> String {
+    format!("'{}'", text.replace('\'', "'\\''"))
+}
+
+/// Files of the steps: the variables, then the fragment.
+pub(super) fn steps(package: &Package, target: &str, check: bool) -> Vec<(&'static str, String)> {
+    let head = head(package, target);
     let mut all: Vec<_> = fragments(package)
         .into_iter()
         .filter(|(step, _)| *step != "check" || check)
@@ -64,9 +73,37 @@ fn unpack(package: &Package) -> String {
 
 /// The script that is the action's command.
 pub(super) fn run(package: &Package, check: bool) -> String {
+    let stages = stages(package, check);
+    start(package) + &stages.into_iter().map(|(_, text)| text).collect::<String>()
+}
+
+/// The same, up to before a step; none: before what comes after unpacking and patching.
+pub(crate) fn until(package: &Package, check: bool, step: Option<&str>) -> String {
+    let before = |name: &str| match step {
+        Some(step) => name != step,
+        None => name == "unpack" || name == PATCHES,
+    };
+    let stages = stages(package, check).into_iter();
+    start(package) + &stages.take_while(|(name, _)| before(name)).map(|it| it.1).collect::<String>()
+}
+
+/// A remote executor gives no tokens of ours: there, a package has the machine's
+/// processors.
+const SHARED: &str = "\
+if [ -z \"${XLFS_JOBS:-}\" ]; then
+    XLFS_JOBS=$(nproc 2>/dev/null) || XLFS_JOBS=1
+    export XLFS_JOBS MAKEFLAGS=\"-j$XLFS_JOBS\"
+fi
+";
+const ALONE: &str = "export XLFS_JOBS=1 MAKEFLAGS=-j1\n";
+
+/// What comes before the first step. All output is one stream, as it is here, also
+/// where errors would be another (the API knows two).
+fn start(package: &Package) -> String {
     let build = build_folder(package);
+    let jobs = if package.jobs == Jobs::Shared { SHARED } else { ALONE };
     let mut text = format!(
-        "set -eu\numask 022\n\
+        "set -eu\numask 022\nexec 2>&1\n{jobs}\
          step() {{\n    printf '\\036%s\\n' \"$1\"\n    cd \"$2\"\n    sh -eu \"/xlfs/steps/$1\"\n}}\n\
          mkdir -p /build/home /build/src {build}\n\
          mkdir -p /build/out/usr/bin /build/out/usr/lib /build/out/usr/lib64 /build/out/usr/sbin\n"
@@ -74,27 +111,39 @@ pub(super) fn run(package: &Package, check: bool) -> String {
     for (path, target) in crate::layout::LINKS {
         text.push_str(&format!("ln -s {target} /build/out/{path}\n"));
     }
+    text
+}
+
+/// Between unpacking and the next step, without a mark of its own.
+pub(super) const PATCHES: &str = "patches";
+
+/// What the script does, in order, and the shell that does it.
+pub(super) fn stages(package: &Package, check: bool) -> Vec<(&'static str, String)> {
+    let build = build_folder(package);
+    let mut all = Vec::new();
     let sources = package.source.iter().any(|it| it.unpack);
     if sources || package.steps.unpack.is_some() {
-        text.push_str("step unpack /build/src\n");
+        all.push(("unpack", "step unpack /build/src\n".to_owned()));
     }
+    let mut patches = String::new();
     for patch in &package.patches {
-        text.push_str(&format!(
+        patches.push_str(&format!(
             "cd /build/src\necho 'patch {patch}'\npatch -p1 -N -i '/xlfs/files/{patch}'\n"
         ));
     }
+    all.push((PATCHES, patches));
     for (step, _) in fragments(package) {
         match step {
             "unpack" => {}
             "check" if !check => {}
-            "prepare" => text.push_str("step prepare /build/src\n"),
-            _ => text.push_str(&format!("step {step} {build}\n")),
+            "prepare" => all.push((step, "step prepare /build/src\n".to_owned())),
+            _ => all.push((step, format!("step {step} {build}\n"))),
         }
     }
     if package.strip {
-        text.push_str(STRIP);
+        all.push(("strip", STRIP.to_owned()));
     }
-    text
+    all
 }
 
 fn build_folder(package: &Package) -> &'static str {

@@ -9,6 +9,9 @@ use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
+use super::BuildError;
+use crate::sandbox::SandboxError;
+
 /// Something happened.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
@@ -74,6 +77,9 @@ pub enum Event {
         reason: String,
         /// The log's last lines.
         tail: Vec<String>,
+        /// What it is for a program.
+        #[serde(default)]
+        cause: Cause,
     },
     /// A package was not tried.
     Skipped {
@@ -96,6 +102,47 @@ pub enum Event {
         /// What became of it.
         summary: Summary,
     },
+}
+
+/// The kinds of failures that ask for different things of who started the build.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Cause {
+    /// The recipe, its sources, or what they were built with.
+    #[default]
+    Recipe,
+    /// The store's disk is full.
+    DiskFull,
+    /// A step was silent for longer than its deadline.
+    Silent,
+    /// No place has a source.
+    NoSource,
+    /// This machine cannot run sandboxes, or lacks something else.
+    Machine,
+}
+
+impl Cause {
+    pub(super) fn of(error: &BuildError) -> Self {
+        match error {
+            BuildError::DiskFull { .. } => Self::DiskFull,
+            BuildError::Source(_) => Self::NoSource,
+            BuildError::Sandbox(SandboxError::Silent { .. }) => Self::Silent,
+            BuildError::Sandbox(SandboxError::Failed { .. } | SandboxError::Cancelled { .. }) => {
+                Self::Recipe
+            }
+            BuildError::Sandbox(_) | BuildError::Host(_) | BuildError::Remote(_) => Self::Machine,
+            _ if full(error) => Self::DiskFull,
+            BuildError::Store(_) => Self::Machine,
+            _ => Self::Recipe,
+        }
+    }
+}
+
+fn full(error: &(dyn std::error::Error + 'static)) -> bool {
+    use std::io::{Error, ErrorKind};
+    let kind = error.downcast_ref::<Error>().map(Error::kind);
+    matches!(kind, Some(ErrorKind::StorageFull | ErrorKind::QuotaExceeded))
+        || error.source().is_some_and(full)
 }
 
 /// What became of a build.

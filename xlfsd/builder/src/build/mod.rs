@@ -4,12 +4,15 @@
 //! `plan` says what would be built and why; `schedule` runs a build; `one` builds
 //! one package; `pool` shares the jobs; `known` keeps what a build has read; `events` tells of it.
 
+mod away;
 mod events;
 mod known;
 mod one;
 mod plan;
 mod pool;
 mod schedule;
+mod shell;
+mod task;
 mod verify;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -24,14 +27,16 @@ use crate::graph::{self, GraphError};
 use crate::image::{ImageError, InputError, inputs};
 use crate::pattern::PatternError;
 use crate::recipe::{LoadError, RecipeSet};
+use crate::remote::{self, Remote, RemoteError};
 use crate::sandbox::SandboxError;
 use crate::source::{Fetcher, Places, SourceError};
 use crate::store::{Collected, Store, StoreError};
 use crate::toolchain::ToolchainError;
 use crate::tree::Conflict;
 
-pub use events::{Event, EventLog, EventReader, History, Numbered, Summary};
+pub use events::{Cause, Event, EventLog, EventReader, History, Numbered, Summary};
 pub use plan::{Plan, Planned, Standing};
+pub use shell::{Shell, ShellRequest};
 pub use verify::{Difference, Verified};
 
 use known::Known;
@@ -54,6 +59,8 @@ pub enum BuildError {
     #[error(transparent)]
     Sandbox(#[from] SandboxError),
     #[error(transparent)]
+    Remote(#[from] RemoteError),
+    #[error(transparent)]
     Image(#[from] ImageError),
     #[error(transparent)]
     Input(#[from] InputError),
@@ -69,6 +76,10 @@ pub enum BuildError {
     Vanished { package: String },
     #[error("{package} has no result to compare with: build it first")]
     NotBuilt { package: String },
+    #[error("{package} has no step {step:?}; it has {steps}")]
+    NoSuchStep { package: String, step: String, steps: String },
+    #[error("the sandbox of {package} needs what is not built: {missing} (build {package} first)")]
+    Needs { package: String, missing: String },
     #[error("permission: the package has no file or folder {path:?}")]
     NoSuchFile { path: String },
     #[error("outputs: nothing in the package matches {pattern:?}")]
@@ -94,8 +105,13 @@ pub struct Config {
     pub recipes: PathBuf,
     /// Size of the pool of jobs; 0: as many as there are processors.
     pub jobs: usize,
+    /// How many packages may be built here at the same time; 0: as many as there are jobs.
+    /// With 1 they come one after another, each with the whole pool for its make.
+    pub packages: usize,
     /// Where sources are looked for beside the lock's places.
     pub places: Places,
+    /// A remote executor that builds packages instead of this machine.
+    pub remote: Option<remote::Config>,
     /// Who steps run as when the builder is root.
     pub user: u32,
 }
@@ -103,7 +119,8 @@ pub struct Config {
 impl Config {
     /// With the usual values for everything else.
     pub fn new(store: PathBuf, recipes: PathBuf) -> Self {
-        Self { store, recipes, jobs: 0, places: Places::default(), user: BUILD_USER }
+        let (places, user) = (Places::default(), BUILD_USER);
+        Self { store, recipes, jobs: 0, packages: 0, places, remote: None, user }
     }
 }
 
@@ -133,6 +150,7 @@ pub struct Builder {
     set: Arc<RecipeSet>,
     fetcher: Arc<Fetcher>,
     machine: Machine,
+    remote: Option<remote::Config>,
 }
 
 impl Builder {
@@ -150,7 +168,11 @@ impl Builder {
         let pool = Arc::new(pool::Pool::new(jobs).map_err(BuildError::Pool)?);
         let suite = set.file.debian.as_ref().map(|it| it.suite.clone());
         let fetcher = Arc::new(Fetcher::new(store.clone(), config.places.clone(), suite));
-        Ok(Self { store, set, fetcher, machine: Machine { pool, user } })
+        let packages = if config.packages == 0 { jobs } else { config.packages };
+        let machine = Machine { pool, packages, user };
+        config.remote.as_ref().map(Remote::check).transpose()?;
+        let remote = config.remote.clone();
+        Ok(Self { store, set, fetcher, machine, remote })
     }
 
     /// The set.
@@ -178,7 +200,8 @@ impl Builder {
     pub fn plan(&self, request: &Request) -> Result<Plan, BuildError> {
         let known = self.known(request)?;
         let missing_inputs = inputs::missing(&self.set, &request.targets, &request.inputs)?;
-        let plan = plan::plan(&known, request, self.machine.pool.size)?;
+        let at_once = self.machine.pool.size.min(self.machine.packages);
+        let plan = plan::plan(&known, request, at_once)?;
         Ok(Plan { missing_inputs, ..plan })
     }
 
@@ -200,6 +223,7 @@ impl Builder {
             log: log.clone(),
             cancel: cancel.clone(),
             rebuild: request.rebuild,
+            remote: self.remote.clone(),
             tokens: pool::Tokens::new(&self.machine.pool).map_err(BuildError::Pool)?,
         };
         Ok(Build { log, cancel, task: tokio::spawn(scheduler.run()) })
@@ -222,8 +246,9 @@ impl Builder {
         verify::verify(&Arc::new(self.known(request)?), &self.machine, told).await
     }
 
-    /// Removes what nothing leads to; the set's sources stay.
-    pub fn collect(&self) -> Result<Collected, BuildError> {
+    /// Removes what nothing leads to; the set's sources stay. With `dry`, only tells
+    /// what would go.
+    pub fn collect(&self, dry: bool) -> Result<Collected, BuildError> {
         let digest = |it: &crate::recipe::LockedSource| crate::digest::Digest {
             hash: it.sha256.clone(),
             size: it.size,
@@ -235,8 +260,8 @@ impl Builder {
                 || self.set.images.contains_key(name)
                 || self.set.problems.contains_key(name)
         };
-        self.store.forget(&self.set.file.name, known)?;
-        Ok(self.store.collect(&sources)?)
+        let forgotten = self.store.forgotten(&self.set.file.name, known)?;
+        Ok(self.store.collect(&sources, &forgotten, dry)?)
     }
 
     fn known(&self, request: &Request) -> Result<Known, BuildError> {

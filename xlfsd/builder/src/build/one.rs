@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -13,6 +13,7 @@ use super::BuildError;
 use super::known::Known;
 use super::pool::Pool;
 use crate::action::{Action, OUT};
+use crate::blocking;
 use crate::digest::Digest;
 use crate::durable::{FileError, remove_tree};
 use crate::layout;
@@ -29,6 +30,8 @@ use crate::tree::{Attributes, Tree};
 pub(super) struct Machine {
     /// The pool of jobs.
     pub pool: Arc<Pool>,
+    /// So many packages at a time.
+    pub packages: usize,
     /// Who steps run as, if we are root.
     pub user: Option<u32>,
 }
@@ -48,6 +51,8 @@ pub(super) struct Outcome {
     pub started: u64,
     pub seconds: f64,
     pub steps: Vec<StepTime>,
+    /// The remote executor that did it; none: this machine.
+    pub by: Option<String>,
 }
 
 /// Builds a package; its sources must be in the store.
@@ -95,9 +100,20 @@ pub(super) async fn build(
             Ok((outputs, steps)) => known
                 .store
                 .take_file(&work.path().join("log"), false)
-                .map(|log| Outcome { outputs, log, started, seconds, steps })
+                .map(|log| Outcome { outputs, log, started, seconds, steps, by: None })
                 .map_err(|error| early(error.into())),
-            Err(error) => Err(fail(&known, &package, work.path(), error, started, seconds)),
+            Err(error) => {
+                let log = work.path().join("log");
+                let tail = sandbox::tail(&log, 20);
+                let left = Left {
+                    log: known.store.take_file(&log, false).ok(),
+                    tail,
+                    work: Some(work.path().join("build")),
+                    started,
+                    seconds,
+                };
+                Err(fail(&known, &package, &action.digest, left, error))
+            }
         };
         // A sandbox's folders may lack write permission, which a plain removal needs.
         let path = work.keep();
@@ -109,7 +125,8 @@ pub(super) async fn build(
     .await?
 }
 
-fn lay_out(
+/// A folder with the action's root in `root`, and an empty `build` for its user.
+pub(super) fn lay_out(
     store: &Store,
     name: &str,
     action: &Action,
@@ -130,21 +147,33 @@ fn lay_out(
     Ok(work)
 }
 
-/// Keeps the log, and says more where the reason lies elsewhere.
-fn fail(
+/// What fails when a package was built, but its files are not what the recipe says.
+pub(super) const OUTPUTS: &str = "outputs";
+
+/// What a failed package left.
+pub(super) struct Left {
+    pub log: Option<Digest>,
+    pub tail: Vec<String>,
+    /// What was `/build`, if it is here.
+    pub work: Option<PathBuf>,
+    pub started: u64,
+    pub seconds: f64,
+}
+
+/// Keeps the log and the work folder, and says more where the reason lies elsewhere.
+pub(super) fn fail(
     known: &Known,
     package: &Package,
-    work: &Path,
+    action: &Digest,
+    left: Left,
     error: BuildError,
-    started: u64,
-    seconds: f64,
 ) -> Box<Failed> {
+    let set = &known.set.file.name;
     let step = match &error {
         BuildError::Sandbox(error) => error.step().to_owned(),
-        _ => "outputs".to_owned(),
+        _ => OUTPUTS.to_owned(),
     };
-    let log = work.join("log");
-    let tail = sandbox::tail(&log, 20);
+    let Left { log, tail, work, started, seconds } = left;
     let cancelled = matches!(error, BuildError::Sandbox(SandboxError::Cancelled { .. }));
     let full = known.store.free_space().is_ok_and(|free| free < FULL);
     let error = if full && !cancelled {
@@ -152,7 +181,8 @@ fn fail(
     } else {
         error
     };
-    if !cancelled && let Ok(log) = known.store.take_file(&log, false) {
+    if let (false, Some(log)) = (cancelled, log) {
+        let keep = |work: PathBuf| known.store.keep_work(set, &package.name, &work).ok();
         let failure = Failure {
             package: package.name.clone(),
             step: step.clone(),
@@ -160,9 +190,11 @@ fn fail(
             log,
             started,
             seconds,
+            action: Some(action.clone()),
+            work: work.filter(|_| !full).and_then(keep),
         };
         // The failure itself is reported; that its log could not be kept is less.
-        let _ = known.store.publish_failure(&known.set.file.name, &failure);
+        let _ = known.store.publish_failure(set, &failure);
     }
     Box::new(Failed { step, error, tail })
 }
@@ -176,7 +208,15 @@ fn take(
     package: &Package,
     out: &Path,
 ) -> Result<BTreeMap<String, Digest>, BuildError> {
-    let mut tree = known.store.take_tree(out)?;
+    outputs(known, package, known.store.take_tree(out)?)
+}
+
+/// Makes outputs of a staging folder's tree, whose files are in the store.
+pub(super) fn outputs(
+    known: &Known,
+    package: &Package,
+    mut tree: Tree,
+) -> Result<BTreeMap<String, Digest>, BuildError> {
     layout::without_links(&mut tree);
     for special in &package.permission {
         let attributes = Attributes {
@@ -272,15 +312,7 @@ pub(super) fn record(
             toolchain: known.graph.needs.get(name).map_or("", |it| &it.toolchain).to_owned(),
             host_packages: host_packages.to_vec(),
             checked: known.checked.contains(name),
+            by: outcome.by,
         },
     })
-}
-
-/// Runs what would keep a worker of the runtime waiting for the disk.
-pub(super) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
-    match tokio::task::spawn_blocking(work).await {
-        Ok(value) => value,
-        // Not cancelled by anybody, so it panicked: so do we, in the same words.
-        Err(error) => std::panic::resume_unwind(error.into_panic()),
-    }
 }

@@ -15,13 +15,14 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::BuildError;
-use super::events::{Event, EventLog, History, Summary};
+use super::events::{Cause, Event, EventLog, History, Summary};
 use super::known::{Known, Records};
-use super::one::{self, Failed, Machine, blocking};
+use super::one::{self, Machine};
 use super::pool::{Token, Tokens};
-use crate::action::Action;
+use super::task::{self, Asked, Message, Ready, failed};
+use crate::blocking;
 use crate::image::Inputs;
+use crate::remote::{self, Remote};
 use crate::source::Fetcher;
 use crate::store::{InUse, Record};
 
@@ -33,36 +34,36 @@ pub(super) struct Scheduler {
     pub log: EventLog,
     pub cancel: CancellationToken,
     pub rebuild: BTreeSet<String>,
+    pub remote: Option<remote::Config>,
     pub inputs: Arc<Inputs>,
     pub tokens: Tokens,
     pub _in_use: InUse,
 }
 
-/// A package that has to be built.
-#[derive(Debug, Clone)]
-struct Ready {
-    action: Arc<Action>,
-    host_packages: Arc<Vec<String>>,
-    /// Which place served each source.
-    from: BTreeMap<String, String>,
-}
-
-/// What a task came to.
-enum Message {
-    Cached(String, Box<Record>),
-    Ready(String, Ready),
-    /// With its token, which goes back when it is told.
-    Built(String, Box<Record>, Token),
-    Failed(String, Box<Failed>),
-}
-
 /// What became of the packages so far.
 #[derive(Default)]
-struct Progress {
-    waiting: BTreeSet<String>,
-    ready: BTreeMap<String, Ready>,
-    records: Records,
-    summary: Summary,
+pub(super) struct Progress {
+    pub waiting: BTreeSet<String>,
+    pub ready: BTreeMap<String, Ready>,
+    pub running: BTreeSet<String>,
+    /// Built by the remote executor just now.
+    pub away: BTreeSet<String>,
+    /// Came back from it.
+    pub returned: BTreeSet<String>,
+    pub records: Records,
+    pub summary: Summary,
+}
+
+impl Progress {
+    /// Whether the package is the remote executor's.
+    pub(super) fn goes_away(&self, name: &str, remote: Option<&Arc<Remote>>) -> bool {
+        remote.is_some_and(|remote| remote.takes(name)) && !self.returned.contains(name)
+    }
+
+    /// What is ready to be built here.
+    fn here(&self, remote: Option<&Arc<Remote>>) -> impl Iterator<Item = &String> {
+        self.ready.keys().filter(move |name| !self.goes_away(name, remote))
+    }
 }
 
 /// So many downloads at a time.
@@ -81,21 +82,28 @@ impl Scheduler {
         let lengths = self.known.graph.path_lengths(seconds);
         let mut progress = Progress { waiting: names.clone(), ..Progress::default() };
         let mut tasks: JoinSet<Message> = JoinSet::new();
+        let remote = self.connect().await;
+        let remote = remote.as_ref();
         let downloads = Arc::new(Semaphore::new(DOWNLOADS));
         loop {
             let going = !self.cancel.is_cancelled();
             if going {
-                self.look_up(&mut progress, &mut tasks, &downloads);
-                self.tokens.want(progress.ready.len());
+                self.look_up(&mut progress, &mut tasks, &downloads, remote);
+                self.send_away(&mut progress, &mut tasks, remote, &lengths, &times);
+                // A token that nobody can use yet would be missing in the pool.
+                let room = self.machine.packages.saturating_sub(progress.running.len());
+                self.tokens.want(progress.here(remote).count().min(room));
             }
-            let asking = going && !progress.ready.is_empty();
+            let room = progress.running.len() < self.machine.packages;
+            let asking = going && room && progress.here(remote).next().is_some();
             tokio::select! {
                 Some(message) = tasks.join_next() => match message {
                     Ok(message) => self.hear(message, &mut progress),
                     Err(error) => std::panic::resume_unwind(error.into_panic()),
                 },
                 token = self.tokens.next(), if asking => {
-                    if let (Some(token), Some(name)) = (token, first(&progress.ready, &lengths)) {
+                    let name = first(progress.here(remote), &lengths);
+                    if let (Some(token), Some(name)) = (token, name) {
                         self.start(&name, token, &mut progress, &mut tasks, &times);
                     }
                 }
@@ -129,6 +137,7 @@ impl Scheduler {
         progress: &mut Progress,
         tasks: &mut JoinSet<Message>,
         downloads: &Arc<Semaphore>,
+        remote: Option<&Arc<Remote>>,
     ) {
         let due = |name: &&String| {
             let need = self.known.graph.needs.get(*name);
@@ -143,25 +152,9 @@ impl Scheduler {
             let (fetcher, log) = (Arc::clone(&self.fetcher), self.log.clone());
             let forced = self.rebuild.contains(&name);
             let downloads = Arc::clone(downloads);
-            tasks.spawn(async move {
-                let found = {
-                    let (known, name) = (Arc::clone(&known), name.clone());
-                    blocking(move || look_up(&known, &name, &records, forced)).await
-                };
-                let ready = match found {
-                    Ok(Found::Result(record)) => return Message::Cached(name, record),
-                    Ok(Found::Nothing(ready)) => ready,
-                    Err(error) => return failed(name, "sandbox", error),
-                };
-                // The semaphore is never closed.
-                let _permit = downloads.acquire().await;
-                let package = name.clone();
-                let fetched = blocking(move || fetch(&known, &package, &fetcher, &log)).await;
-                match fetched {
-                    Ok(from) => Message::Ready(name, Ready { from, ..ready }),
-                    Err(error) => failed(name, "fetch", error),
-                }
-            });
+            let remote = remote.filter(|remote| !forced && remote.takes(&name)).cloned();
+            let asked = Asked { known, name, records, forced, remote, fetcher, downloads, log };
+            tasks.spawn(asked.ready());
         }
     }
 
@@ -177,6 +170,7 @@ impl Scheduler {
         let Some(ready) = progress.ready.remove(name) else { return };
         let estimate = times.get(name).copied();
         let name = name.to_owned();
+        progress.running.insert(name.clone());
         self.log.tell(Event::Started { package: name.clone(), estimate });
         let (known, machine) = (Arc::clone(&self.known), self.machine.clone());
         let (log, cancel) = (self.log.clone(), self.cancel.clone());
@@ -189,8 +183,7 @@ impl Scheduler {
             match built {
                 Ok(outcome) => {
                     let package = name.clone();
-                    let kept = blocking(move || keep(&known, &package, &ready, outcome)).await;
-                    match kept {
+                    match task::keep(known, package, ready, outcome).await {
                         Ok(record) => Message::Built(name, Box::new(record), token),
                         Err(error) => failed(name, "store", error),
                     }
@@ -210,13 +203,25 @@ impl Scheduler {
             Message::Ready(package, ready) => {
                 progress.ready.insert(package, ready);
             }
-            Message::Built(package, record, _token) => {
-                progress.summary.built += 1;
-                let (seconds, changed) = (record.seconds, record.changed);
-                progress.records.insert(package.clone(), Arc::new(*record));
-                self.log.tell(Event::Built { package, seconds, changed });
+            Message::Built(package, record, _token) => self.built(package, *record, progress),
+            Message::BuiltAway(package, record) => self.built(package, *record, progress),
+            Message::Received(package, record) => {
+                let from = record.provenance.by.as_deref().unwrap_or_default();
+                let text = format!("{package} comes from the cache of {from}");
+                self.log.tell(Event::Note { text });
+                self.hear(Message::Cached(package, record), progress);
+            }
+            Message::Returned(package, ready, error) => {
+                progress.away.remove(&package);
+                let reason = crate::with_causes(&error);
+                let text = format!("{reason}; {package} is built here");
+                self.log.tell(Event::Note { text });
+                progress.returned.insert(package.clone());
+                progress.ready.insert(package, ready);
             }
             Message::Failed(package, failed) => {
+                progress.running.remove(&package);
+                progress.away.remove(&package);
                 if self.cancel.is_cancelled() {
                     return;
                 }
@@ -229,10 +234,20 @@ impl Scheduler {
                     }
                 }
                 let reason = crate::with_causes(&failed.error);
+                let cause = Cause::of(&failed.error);
                 let (step, tail) = (failed.step, failed.tail);
-                self.log.tell(Event::Failed { package, step, reason, tail });
+                self.log.tell(Event::Failed { package, step, reason, tail, cause });
             }
         }
+    }
+
+    fn built(&self, package: String, record: Record, progress: &mut Progress) {
+        progress.summary.built += 1;
+        progress.running.remove(&package);
+        progress.away.remove(&package);
+        let (seconds, changed) = (record.seconds, record.changed);
+        progress.records.insert(package.clone(), Arc::new(record));
+        self.log.tell(Event::Built { package, seconds, changed });
     }
 
     /// Composes the images all of whose packages are there.
@@ -271,6 +286,7 @@ impl Scheduler {
                         step: "image".to_owned(),
                         reason: crate::with_causes(&error),
                         tail: Vec::new(),
+                        cause: Cause::of(&error),
                     });
                 }
             }
@@ -281,75 +297,11 @@ impl Scheduler {
 /// A package that was never built is guessed to take so long.
 pub(super) const UNKNOWN_SECONDS: f64 = 60.0;
 
-enum Found {
-    Result(Box<Record>),
-    Nothing(Ready),
-}
-
-fn failed(package: String, step: &str, error: BuildError) -> Message {
-    let failed = Failed { step: step.to_owned(), error, tail: Vec::new() };
-    Message::Failed(package, Box::new(failed))
-}
-
-/// The ready package with the longest path behind it.
-fn first(ready: &BTreeMap<String, Ready>, lengths: &BTreeMap<String, f64>) -> Option<String> {
+/// The package with the longest path behind it.
+pub(super) fn first<'a>(
+    ready: impl Iterator<Item = &'a String>,
+    lengths: &BTreeMap<String, f64>,
+) -> Option<String> {
     let length = |name: &String| lengths.get(name).copied().unwrap_or_default();
-    ready.keys().max_by(|one, two| length(one).total_cmp(&length(two))).cloned()
-}
-
-fn look_up(
-    known: &Known,
-    name: &str,
-    records: &Records,
-    forced: bool,
-) -> Result<Found, BuildError> {
-    let action = known.action(name, records)?;
-    if !forced && let Some(record) = known.store.result(&action.digest)? {
-        // An older result may have become the newest again.
-        known.store.point(&known.set.file.name, &known.latest_name(name), &action.digest)?;
-        return Ok(Found::Result(Box::new(record)));
-    }
-    let toolchain = known.graph.needs.get(name).map_or("", |need| &need.toolchain);
-    let host_packages = known.toolchain(toolchain, records)?.host_packages.clone();
-    Ok(Found::Nothing(Ready {
-        action: Arc::new(action),
-        host_packages: Arc::new(host_packages),
-        from: BTreeMap::new(),
-    }))
-}
-
-fn fetch(
-    known: &Known,
-    name: &str,
-    fetcher: &Fetcher,
-    log: &EventLog,
-) -> Result<BTreeMap<String, String>, BuildError> {
-    let mut from = BTreeMap::new();
-    for used in &known.package(name)?.source {
-        let Some(source) = known.set.sources.get(&used.file) else { continue };
-        let new = !fetcher.has(source);
-        if new {
-            log.tell(Event::Fetching { file: source.file.clone() });
-        }
-        let place = fetcher.fetch(source, &|text| log.tell(Event::Note { text }))?;
-        if new {
-            log.tell(Event::Fetched { file: source.file.clone(), from: place.clone() });
-        }
-        from.insert(source.file.clone(), place);
-    }
-    Ok(from)
-}
-
-fn keep(
-    known: &Known,
-    name: &str,
-    ready: &Ready,
-    outcome: one::Outcome,
-) -> Result<Record, BuildError> {
-    let last = known.latest(name);
-    let mut record =
-        one::record(known, name, &ready.action, outcome, &ready.from, &ready.host_packages)?;
-    record.changed = last.is_none_or(|last| last.outputs != record.outputs);
-    known.store.publish(&record)?;
-    Ok(record)
+    ready.max_by(|one, two| length(one).total_cmp(&length(two))).cloned()
 }

@@ -8,8 +8,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::BuildError;
 use super::known::{Known, Records};
-use super::one::{self, Machine, blocking};
+use super::one::{self, Machine};
 use super::plan;
+use crate::blocking;
 use crate::tree::{Node, Tree};
 
 /// How a second build compares.

@@ -53,7 +53,7 @@ pub(super) fn all(
 }
 
 fn manifest(list: &Contents<'_>, packages: &[&Record]) -> Value {
-    let source = |it: &SourceRecord| json!({ "file": it.file, "sha256": it.digest.hash, "size": it.digest.size, "from": it.from });
+    let source = |it: &SourceRecord| json!({ "file": it.file, "sha256": it.digest.hash, "size": it.digest.size, "places": it.from });
     let package = |it: &&Record| {
         json!({
             "name": it.package,
@@ -146,7 +146,7 @@ fn spdx(list: &Contents<'_>, packages: &[&Record]) -> Value {
                     "filesAnalyzed": false,
                     "primaryPackagePurpose": "SOURCE",
                     "checksums": [{ "algorithm": "SHA256", "checksumValue": source.digest.hash }],
-                    "sourceInfo": format!("fetched from {}", source.from),
+                    "sourceInfo": format!("places: {}", source.from),
                 }));
             }
         }
@@ -198,7 +198,7 @@ fn cyclonedx(list: &Contents<'_>, packages: &[&Record]) -> Value {
         json!({
             "type": "source-distribution",
             "url": it.file,
-            "comment": format!("fetched from {}", it.from),
+            "comment": format!("places: {}", it.from),
             "hashes": [{ "alg": "SHA-256", "content": it.digest.hash }],
         })
     };

@@ -13,12 +13,12 @@ use crate::digest::Digest;
 use crate::graph::OutputName;
 use crate::pattern::Patterns;
 use crate::recipe::check::parse_size;
-use crate::recipe::{Artifact, ArtifactKind, Image, RecipeSet};
+use crate::recipe::{Artifact, ArtifactKind, Image, Place, RecipeSet};
 use crate::store::{ImageRecord, Record, Store};
 use crate::tree::{Node, Tree};
 
 /// Raised when the same image would come out as other bytes.
-const FORMAT: u32 = 2;
+const FORMAT: u32 = 3;
 
 /// What an image is made from.
 #[derive(Debug, Clone, Copy)]
@@ -63,6 +63,7 @@ struct Plan<'a> {
     parts: Parts<'a>,
     contents: Composed,
     packages: BTreeMap<String, Digest>,
+    records: BTreeMap<String, Arc<Record>>,
     inputs: Inputs,
     key: Digest,
 }
@@ -72,20 +73,23 @@ impl<'a> Plan<'a> {
         let Parts { set, image, layers, records, inputs } = parts;
         let contents = contents::compose(store, set, image, layers, inputs)?;
         let inputs = own_inputs(image, inputs);
-        let packages: BTreeMap<String, Digest> = layers
-            .iter()
-            .filter_map(|(output, _)| Some((output.package.clone(), records.get(&output.package)?)))
-            .map(|(name, record)| (name, record.action.clone()))
-            .collect();
+        let own = layers.iter().filter_map(|(output, _)| records.get(&output.package));
+        let records: BTreeMap<_, _> =
+            own.map(|it| (it.package.clone(), Arc::new(as_recipes_say(set, it)))).collect();
+        let packages = records.iter().map(|(name, it)| (name.clone(), it.action.clone())).collect();
         let root = contents.tree().digest();
         let epoch = set.file.source_date_epoch;
         let licences: Vec<_> = image.file.iter().map(|file| (&file.input, &file.licence)).collect();
+        let listed: Vec<_> = records
+            .values()
+            .map(|it| (&it.action, &it.version, &it.licence, &it.homepage, &it.sources))
+            .collect();
         let text = format!(
-            "{FORMAT} {epoch} {root} {packages:?} {inputs:?} {licences:?} {:?}",
+            "{FORMAT} {epoch} {root} {listed:?} {inputs:?} {licences:?} {:?}",
             image.artifact
         );
         let key = Digest::of(text.as_bytes());
-        Ok(Self { parts, contents, packages, inputs, key })
+        Ok(Self { parts, contents, packages, records, inputs, key })
     }
 
     /// Its record, if it was composed of the same and is whole.
@@ -95,7 +99,7 @@ impl<'a> Plan<'a> {
     }
 
     fn make(self, store: &Store) -> Result<ImageRecord, ImageError> {
-        let Self { parts, contents, packages, inputs, key } = self;
+        let Self { parts, contents, packages, records, inputs, key } = self;
         let (image, epoch) = (parts.image, parts.set.file.source_date_epoch);
         runnable::check(store, &contents)?;
         let work = store.work_folder("image")?;
@@ -116,7 +120,7 @@ impl<'a> Plan<'a> {
             key: &key,
             epoch,
             contents: &contents,
-            records: parts.records,
+            records: &records,
             inputs: &inputs,
         };
         for (name, bytes) in bill::all(&list, parts.layers) {
@@ -127,6 +131,24 @@ impl<'a> Plan<'a> {
         let image = image.name.clone();
         Ok(ImageRecord { image, key, packages, inputs, artifacts, imports })
     }
+}
+
+/// A record as the bills of materials tell it. A result may be older than what its
+/// recipe says of licence and homepage, and which place served a source is a matter of
+/// that day: what is listed is the recipe's and the lock's.
+fn as_recipes_say(set: &RecipeSet, record: &Record) -> Record {
+    let mut record = record.clone();
+    if let Some(package) = set.packages.get(&record.package) {
+        record.version.clone_from(&package.version);
+        record.licence.clone_from(&package.licence);
+        record.homepage.clone_from(&package.homepage);
+    }
+    for source in &mut record.sources {
+        let places = set.sources.get(&source.file).map(|it| it.places.as_slice());
+        let places: Vec<String> = places.unwrap_or_default().iter().map(Place::to_string).collect();
+        source.from = places.join(" or ");
+    }
+    record
 }
 
 /// Those of the given inputs that the image takes.

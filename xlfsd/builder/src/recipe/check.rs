@@ -9,7 +9,7 @@ use std::path::PathBuf;
 
 use super::fragment::{self, FragmentError};
 use super::lock::{Lock, Place};
-use super::package::{OutputPatterns, Package, Permission};
+use super::package::{OutputPatterns, Package, Permission, Rest};
 use super::reference::{Reference, is_name};
 use super::set::RecipeSet;
 use super::text::TextError;
@@ -236,6 +236,12 @@ fn check_package(set: &RecipeSet, package: &Package, wrong: &mut Vec<RecipeError
         }
     }
     if let Some(kernel) = &package.kernel {
+        // Kconfig's modes that read KCONFIG_ALLCONFIG; tinyconfig has one of its own.
+        let alike = ["allnoconfig", "allyesconfig", "allmodconfig", "alldefconfig"];
+        if kernel.rest == Rest::Base && !alike.contains(&kernel.base.as_str()) {
+            let reason = format!("needs one of these bases: {}", alike.join(", "));
+            wrong.push(value(of, "kernel.rest", "base", reason));
+        }
         let mut all = Vec::new();
         for name in &kernel.fragments {
             match set.fragments.get(name) {

@@ -4,12 +4,14 @@
 //! `package`, `image`, `artifact`, `lock` and `set_file` are the files as they are written;
 //! `set` reads a whole folder of them; `check` holds them against each other;
 //! `reference` is what stands in lists of dependencies; `fragment` reads pieces of kernel
-//! configurations; `text` names mistakes by line and column.
+//! configurations; `text` names mistakes by line and column, `locate` finds the place of
+//! those that are found later.
 
 pub mod artifact;
 pub mod check;
 pub mod fragment;
 pub mod image;
+pub mod locate;
 pub mod lock;
 pub mod package;
 pub mod reference;

@@ -156,4 +156,18 @@ pub struct Kernel {
     pub base: String,
     /// Names of files in `kernel/`, without `.config`.
     pub fragments: Vec<String>,
+    /// What options get that no fragment names and some fragment makes possible.
+    #[serde(default)]
+    pub rest: Rest,
+}
+
+/// Who answers for options that no fragment names.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Rest {
+    /// Kconfig's defaults.
+    #[default]
+    Default,
+    /// The base, which must answer every question alike.
+    Base,
 }

@@ -6,6 +6,7 @@
 //! runs as another user. When the builder dies, all that it started dies.
 
 mod output;
+mod terminal;
 
 use std::collections::BTreeMap;
 use std::io;
@@ -19,7 +20,9 @@ use tokio_util::sync::CancellationToken;
 use crate::durable::FileError;
 use crate::store::StepTime;
 
-pub(crate) use output::tail;
+pub(crate) use output::{last_step, tail};
+pub(crate) use terminal::open;
+pub use terminal::{ShellInput, ShellOutput};
 
 /// Why a command did not do its work.
 #[derive(Debug, thiserror::Error)]
@@ -69,6 +72,15 @@ pub enum SandboxError {
     /// The log cannot be written.
     #[error("cannot keep the log")]
     Log(#[from] FileError),
+    /// A shell's terminal fails.
+    #[error("cannot {action} the shell's terminal")]
+    Terminal {
+        /// A verb, such as "open".
+        action: &'static str,
+        /// The system's reason.
+        #[source]
+        source: io::Error,
+    },
 }
 
 impl SandboxError {
@@ -110,28 +122,20 @@ pub async fn run(
     cancel: &CancellationToken,
     on_step: impl FnMut(&str) + Send,
 ) -> Result<Vec<StepTime>, SandboxError> {
+    let place =
+        Place { root: job.root, work: job.work, environment: job.environment, user: job.user };
     let program = find()?;
-    let mut command = Command::new(&program);
-    command.args(["--unshare-all", "--unshare-user", "--die-with-parent", "--new-session"]);
-    command.args(["--hostname", "xlfs", "--uid", "1000", "--gid", "1000", "--cap-drop", "ALL"]);
-    command.arg("--ro-bind").arg(job.root).arg("/");
-    command.args(["--dev", "/dev", "--proc", "/proc", "--tmpfs", "/tmp"]);
-    command.arg("--bind").arg(job.work).arg("/build").args(["--chdir", "/build", "--"]);
-    command.args(job.arguments);
-    command.env_clear().envs(job.environment);
+    // A session of its own: no terminal of ours is the command's.
+    let mut command = place.command(&program, &["--new-session"], job.arguments);
     if let Some((client, count)) = job.jobs {
         client.configure_make(command.as_std_mut());
         command.env("XLFS_JOBS", count.to_string());
     } else {
         command.env("XLFS_JOBS", "1").env("MAKEFLAGS", "-j1");
     }
-    if let Some(user) = job.user {
-        command.uid(user).gid(user);
-    }
     let refused = |source| SandboxError::Start { program: program.clone(), source };
     let (reader, writer) = io::pipe().map_err(refused)?;
     command.stdin(Stdio::null()).stdout(writer.try_clone().map_err(refused)?).stderr(writer);
-    command.kill_on_drop(true);
     // bubblewrap dies with the thread that starts it, so this thread must be one of the
     // runtime's workers, which live as long as it does: no spawn_blocking here.
     let child = command.spawn().map_err(refused)?;
@@ -140,8 +144,35 @@ pub async fn run(
     output::follow(child, reader, job, cancel, on_step).await
 }
 
-/// No PATH look-ups: these are the places.
-fn find() -> Result<PathBuf, SandboxError> {
+/// What a command sees and may change, and who it is outside.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Place<'a> {
+    pub root: &'a Path,
+    pub work: &'a Path,
+    pub environment: &'a BTreeMap<String, String>,
+    pub user: Option<u32>,
+}
+
+impl Place<'_> {
+    fn command(&self, program: &Path, more: &[&str], arguments: &[String]) -> Command {
+        let mut command = Command::new(program);
+        command.args(["--unshare-all", "--unshare-user", "--die-with-parent"]).args(more);
+        command.args(["--hostname", "xlfs", "--uid", "1000", "--gid", "1000", "--cap-drop", "ALL"]);
+        command.arg("--ro-bind").arg(self.root).arg("/");
+        command.args(["--dev", "/dev", "--proc", "/proc", "--tmpfs", "/tmp"]);
+        command.arg("--bind").arg(self.work).arg("/build").args(["--chdir", "/build", "--"]);
+        command.args(arguments);
+        command.env_clear().envs(self.environment);
+        if let Some(user) = self.user {
+            command.uid(user).gid(user);
+        }
+        command.kill_on_drop(true);
+        command
+    }
+}
+
+/// Where bubblewrap is. No PATH look-ups: these are the places.
+pub fn find() -> Result<PathBuf, SandboxError> {
     let places = ["/usr/bin/bwrap", "/bin/bwrap", "/usr/local/bin/bwrap"];
     let found = places.iter().map(PathBuf::from).find(|path| path.is_file());
     found.ok_or(SandboxError::Missing)

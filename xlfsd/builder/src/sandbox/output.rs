@@ -124,6 +124,13 @@ impl Steps {
     }
 }
 
+/// The last step that began, by a whole log.
+pub(crate) fn last_step(log: &Path) -> Option<String> {
+    let bytes = std::fs::read(log).ok()?;
+    let text = String::from_utf8_lossy(&bytes);
+    text.lines().rev().find_map(|line| line.strip_prefix(MARK)).map(str::to_owned)
+}
+
 /// The last lines of a log.
 pub(crate) fn tail(log: &Path, count: usize) -> Vec<String> {
     let read = || -> io::Result<Vec<u8>> {

@@ -10,8 +10,8 @@ use prost::Message;
 use super::record::{Failure, ImageRecord, Record, read};
 use super::{Store, StoreError};
 use crate::digest::Digest;
-use crate::durable::FileError;
-use crate::reapi::Directory;
+use crate::durable::{FileError, make_folder, remove_tree};
+use crate::reapi::{self, Directory};
 use crate::toolchain::Imported;
 
 /// A toolchain that was not used for so long is copied anew when it is needed.
@@ -31,24 +31,38 @@ pub struct Collected {
 }
 
 impl Store {
-    /// Removes what nothing leads to. Roots are the newest result of each package,
+    /// Removes what nothing leads to, and kept work folders. Roots are the newest result of each package,
     /// images, logs of failures, and the given sources. Nothing else may use
-    /// the store meanwhile.
-    pub fn collect(&self, sources: &[Digest]) -> Result<Collected, StoreError> {
+    /// the store meanwhile. The pointers `forgotten` go, too. With `dry`, all stays
+    /// and the answer says what would have gone.
+    pub fn collect(
+        &self,
+        sources: &[Digest],
+        forgotten: &BTreeSet<PathBuf>,
+        dry: bool,
+    ) -> Result<Collected, StoreError> {
         let _alone = self.exclusive()?;
+        let remove = |path: &Path| if dry { Ok(()) } else { remove(path) };
+        let roots = |part: &str| -> Result<Vec<PathBuf>, StoreError> {
+            let kept = |path: &PathBuf| !forgotten.contains(path);
+            Ok(self.records(part)?.into_iter().filter(kept).collect())
+        };
+        for path in forgotten {
+            remove(path)?;
+        }
         let mut live: BTreeSet<String> = sources.iter().map(|it| it.hash.clone()).collect();
         let mut results: BTreeSet<String> = BTreeSet::new();
-        for path in self.records("latest")? {
+        for path in roots("latest")? {
             results.extend(read::<Digest>(&path)?.map(|action| action.hash));
         }
-        for path in self.records("images")? {
+        for path in roots("images")? {
             if let Some(image) = read::<ImageRecord>(&path)? {
                 live.extend(image.artifacts.into_values().map(|it| it.hash));
                 live.extend(image.inputs.into_values().map(|it| it.hash));
                 results.extend(image.packages.into_values().map(|it| it.hash));
             }
         }
-        for path in self.records("failed")? {
+        for path in roots("failed")? {
             live.extend(read::<Failure>(&path)?.map(|failure| failure.log.hash));
         }
         for path in self.records("toolchains")? {
@@ -63,7 +77,13 @@ impl Store {
                 self.mark(&imported.root, &mut live)?;
             }
         }
-        let mut done = Collected::default();
+        // Work folders are large, and what is in them can be had again.
+        let kept = self.folder().join("kept");
+        let mut done = Collected { bytes: size(&kept), ..Collected::default() };
+        if !dry {
+            remove_tree(&kept)?;
+            make_folder(&kept)?;
+        }
         for path in self.records("results")? {
             let stem = path.file_stem().and_then(|it| it.to_str()).unwrap_or_default();
             if !results.contains(stem) {
@@ -107,10 +127,14 @@ impl Store {
         Ok((count, bad))
     }
 
-    /// Removes the pointers to results of packages and images that the set does
-    /// not have any more, so that [`Store::collect`] takes them.
-    pub fn forget(&self, set: &str, known: impl Fn(&str) -> bool) -> Result<(), StoreError> {
-        let _alone = self.exclusive()?;
+    /// The pointers to results of packages and images that the set does not have any
+    /// more, for [`Store::collect`].
+    pub fn forgotten(
+        &self,
+        set: &str,
+        known: impl Fn(&str) -> bool,
+    ) -> Result<BTreeSet<PathBuf>, StoreError> {
+        let mut found = BTreeSet::new();
         for part in ["latest", "images", "failed"] {
             let folder = self.folder().join(part).join(set);
             if !folder.is_dir() {
@@ -119,11 +143,11 @@ impl Store {
             for path in files(&folder)? {
                 let name = path.file_stem().and_then(|it| it.to_str()).unwrap_or_default();
                 if !known(name.split('@').next().unwrap_or_default()) {
-                    remove(&path)?;
+                    found.insert(path);
                 }
             }
         }
-        Ok(())
+        Ok(found)
     }
 
     fn mark(&self, folder: &Digest, live: &mut BTreeSet<String>) -> Result<(), StoreError> {
@@ -134,7 +158,7 @@ impl Store {
         let message = Directory::decode(self.read_blob(folder)?.as_slice()).map_err(|_| lacks())?;
         live.extend(message.files.into_iter().filter_map(|it| it.digest).map(|it| it.hash));
         for below in &message.directories {
-            let digest = below.digest.as_ref().and_then(|it| it.to_digest()).ok_or_else(lacks)?;
+            let digest = below.digest.as_ref().and_then(reapi::named).ok_or_else(lacks)?;
             self.mark(&digest, live)?;
         }
         Ok(())
@@ -157,6 +181,15 @@ fn files(folder: &Path) -> Result<Vec<PathBuf>, StoreError> {
         }
     }
     Ok(found)
+}
+
+/// Bytes of the files below a folder, as far as they can be seen.
+fn size(folder: &Path) -> u64 {
+    let below = |entry: fs::DirEntry| match entry.metadata() {
+        Ok(meta) if meta.is_dir() => size(&entry.path()),
+        meta => meta.map_or(0, |meta| meta.len()),
+    };
+    fs::read_dir(folder).map_or(0, |list| list.flatten().map(below).sum())
 }
 
 fn remove(path: &Path) -> Result<(), FileError> {

@@ -8,6 +8,7 @@
 //! latest/           the newest result of each package, for reasons and times
 //! toolchains/       roots imported from the building machine
 //! failed/           logs of builds that failed
+//! kept/             their work folders: see `kept`
 //! aside/            files that had another hash than their name promised
 //! work/             what is being built; emptied at the next start
 //! images/           composed images
@@ -20,6 +21,7 @@
 
 mod blobs;
 mod collect;
+mod kept;
 mod record;
 mod trees;
 
@@ -35,6 +37,7 @@ use parking_lot::{Mutex, MutexGuard};
 use crate::durable::{FileError, make_folder, remove_tree, sync_folder, write_whole};
 
 pub use collect::Collected;
+pub use kept::Kept;
 pub use record::{Failure, ImageRecord, Provenance, Record, SourceRecord, StepTime};
 
 const FORMAT: &str = "xlfs-store 1\n";
@@ -72,6 +75,12 @@ pub enum StoreError {
     #[error("{path} is neither a file, nor a folder, nor a symbolic link")]
     Special {
         /// In the package.
+        path: String,
+    },
+    /// One package's link and another's folder, at one path, would lead out of a root.
+    #[error("{path} would be laid out outside of the sandbox's root, through a symbolic link")]
+    Outside {
+        /// In the root.
         path: String,
     },
     /// Names must be UTF-8.
@@ -231,8 +240,8 @@ impl Store {
 /// How long opening a store waits for others.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-const PARTS: [&str; 8] =
-    ["blobs", "results", "latest", "toolchains", "failed", "aside", "work", "images"];
+const PARTS: [&str; 9] =
+    ["blobs", "results", "latest", "toolchains", "failed", "kept", "aside", "work", "images"];
 
 struct Exclusive<'a> {
     lock: &'a File,

@@ -82,6 +82,9 @@ pub struct Provenance {
     pub host_packages: Vec<String>,
     /// Whether the package's own tests ran.
     pub checked: bool,
+    /// The remote executor that built it, or whose cache had it; none: this machine.
+    #[serde(default)]
+    pub by: Option<String>,
 }
 
 /// A build that failed; its log is kept as long as the package is not built.
@@ -99,6 +102,12 @@ pub struct Failure {
     pub started: u64,
     /// Until it failed.
     pub seconds: f64,
+    /// What was built.
+    #[serde(default)]
+    pub action: Option<Digest>,
+    /// Its work folder's name, if that was kept: see [`Store::kept_work`].
+    #[serde(default)]
+    pub work: Option<String>,
 }
 
 /// An image as it was composed.
@@ -144,10 +153,11 @@ impl Store {
         let failed = self.failed_path(&record.provenance.set, &record.package);
         match fs::remove_file(&failed) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                Err(FileError::at("remove", &failed)(error).into())
+                return Err(FileError::at("remove", &failed)(error).into());
             }
-            _ => Ok(()),
+            _ => {}
         }
+        self.drop_works(&record.provenance.set, &record.package)
     }
 
     /// Says that this is the newest result of a package.

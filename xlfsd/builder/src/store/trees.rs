@@ -10,7 +10,7 @@ use prost::Message;
 use super::{Store, StoreError};
 use crate::digest::Digest;
 use crate::durable::FileError;
-use crate::reapi::Directory;
+use crate::reapi::{self, Directory};
 use crate::tree::{Attributes, Node, Tree};
 
 impl Store {
@@ -83,7 +83,7 @@ impl Store {
             tree.insert(at, Node::Folder(attributes));
         }
         for file in &message.files {
-            let digest = file.digest.as_ref().and_then(|it| it.to_digest()).ok_or_else(lacks)?;
+            let digest = file.digest.as_ref().and_then(reapi::named).ok_or_else(lacks)?;
             let attributes = Attributes::from_wire(file.node_properties.as_ref());
             let executable = file.is_executable;
             tree.insert(&path(&file.name), Node::File { digest, executable, attributes });
@@ -92,17 +92,29 @@ impl Store {
             tree.insert(&path(&link.name), Node::Link { target: link.target.clone() });
         }
         for folder in &message.directories {
-            let digest = folder.digest.as_ref().and_then(|it| it.to_digest()).ok_or_else(lacks)?;
+            let digest = folder.digest.as_ref().and_then(reapi::named).ok_or_else(lacks)?;
             self.read_folder(&digest, &path(&folder.name), tree)?;
         }
         Ok(())
     }
 
     /// Lays a tree out below `folder`, which must be empty, as hard links to the store.
+    /// Nothing is made outside of it.
     pub fn lay_out(&self, tree: &Tree, folder: &Path) -> Result<(), StoreError> {
+        let is_link = |path: &str| matches!(tree.get(path), Some(Node::Link { .. }));
+        let through_link =
+            |path: &str| path.match_indices('/').filter_map(|(at, _)| path.get(..at)).any(is_link);
+        let real = folder.canonicalize().map_err(FileError::at("find", folder))?;
         for (path, node) in tree.iter() {
             // Sorted by bytes, "a-b" comes between "a" and "a/b"; "a" is still first.
             let to = folder.join(path);
+            if through_link(path) {
+                let above = to.parent().unwrap_or(folder);
+                let above = above.canonicalize().map_err(FileError::at("find", above))?;
+                if !above.starts_with(&real) {
+                    return Err(StoreError::Outside { path: path.to_owned() });
+                }
+            }
             match node {
                 Node::Folder(_) => fs::create_dir(&to).map_err(FileError::at("make", &to))?,
                 Node::Link { target } => {
@@ -143,6 +155,28 @@ mod tests {
         let mode = fs::metadata(to.join("usr/bin/y")).unwrap().permissions().mode() & 0o777;
         assert_eq!(mode, 0o755);
         assert_eq!(fs::read(to.join("usr/shut/secret")).unwrap(), b"s");
+    }
+
+    #[test]
+    fn a_link_leads_nothing_outside() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(&dir.path().join("store")).unwrap();
+        let outside = dir.path().join("outside");
+        fs::create_dir(&outside).unwrap();
+        let digest = store.put_bytes(b"x").unwrap();
+        let file = Node::File { digest, executable: false, attributes: Attributes::default() };
+        for (target, fine) in [("usr", true), (outside.to_str().unwrap(), false), ("..", false)] {
+            let mut tree = Tree::default();
+            tree.insert("usr", Node::Folder(Attributes::default()));
+            tree.insert("zlib", Node::Link { target: target.to_owned() });
+            tree.insert("zlib/x", file.clone());
+            let to = tempfile::tempdir_in(dir.path()).unwrap();
+            let done = store.lay_out(&tree, to.path());
+            assert_eq!(done.is_ok(), fine, "{done:?}");
+            assert!(fine || matches!(done, Err(StoreError::Outside { path }) if path == "zlib/x"));
+        }
+        assert!(fs::read_dir(&outside).unwrap().next().is_none());
+        assert!(!dir.path().join("x").exists());
     }
 
     #[test]

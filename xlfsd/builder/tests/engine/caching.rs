@@ -96,7 +96,7 @@ async fn gc_keeps_the_newest_results_and_nothing_else() {
     lab.build(&["c"]).await.fine();
     lab.package("a", &[], "mkdir -p $OUT/usr/share; echo two > $OUT/usr/share/a");
     lab.build(&["c"]).await.fine();
-    let collected = lab.builder().collect().unwrap();
+    let collected = lab.builder().collect(false).unwrap();
     assert_eq!(collected.results, 3);
     assert!(collected.blobs > 0 && collected.bytes > 0);
     let (count, bad) = lab.builder().store().verify_blobs().unwrap();
@@ -105,7 +105,7 @@ async fn gc_keeps_the_newest_results_and_nothing_else() {
     assert_eq!(lab.text("c", "usr/share/c"), "two\n");
     // A package without a recipe is nobody's any more.
     fs::remove_file(lab.recipes().join("c.toml")).unwrap();
-    assert_eq!(lab.builder().collect().unwrap().results, 1);
+    assert_eq!(lab.builder().collect(false).unwrap().results, 1);
     assert!(lab.builder().store().latest("t", "c@shell").unwrap().is_none());
 }
 
@@ -114,18 +114,18 @@ async fn gc_keeps_the_newest_results_and_nothing_else() {
 async fn gc_does_not_run_beside_another_builder() {
     let lab = chain();
     let other = lab.builder();
-    let error = lab.builder().collect().unwrap_err().to_string();
+    let error = lab.builder().collect(false).unwrap_err().to_string();
     assert!(error.contains("is in use by another builder"), "{error}");
     drop(other);
     // Nor beside a build of the same builder.
     lab.package("slow", &[], "sleep 600");
     let builder = lab.builder();
     let build = builder.start(request(&["slow"])).unwrap();
-    let error = builder.collect().unwrap_err().to_string();
+    let error = builder.collect(false).unwrap_err().to_string();
     assert!(error.contains("is in use by another builder"), "{error}");
     build.cancel();
     build.finished().await;
-    builder.collect().unwrap();
+    builder.collect(false).unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]

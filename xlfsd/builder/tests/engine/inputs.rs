@@ -145,7 +145,7 @@ async fn a_collection_keeps_what_an_image_was_given() {
     let lab = lab();
     lab.build_request(with(&lab, &[("xlfsd", "d"), ("xlfsctl", "c")])).await.fine();
     let builder = lab.builder();
-    builder.collect().unwrap();
+    builder.collect(false).unwrap();
     let record = builder.store().image("t", "host").unwrap().unwrap();
     assert_eq!(builder.store().read_blob(&record.inputs["xlfsd"]).unwrap(), b"d");
 }

@@ -91,7 +91,7 @@ async fn inputs_are_read_only_and_the_user_is_not_root_outside() {
 }
 
 /// As whom the machine sees the processes with this command line.
-fn users_of(command: &str) -> Vec<u32> {
+pub(crate) fn users_of(command: &str) -> Vec<u32> {
     let user = |process: fs::DirEntry| {
         let line = fs::read(process.path().join("cmdline")).ok()?;
         if String::from_utf8_lossy(&line) != command {

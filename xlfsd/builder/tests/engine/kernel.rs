@@ -4,8 +4,9 @@
 use crate::lab::Lab;
 
 const MAKEFILE: &str = "O = .\n\
+    allnoconfig:\n\t@>$(O)/.config; if [ \"$$KCONFIG_ALLCONFIG\" ]; then cp $$KCONFIG_ALLCONFIG $(O)/.config; echo '# CONFIG_POSSIBLE is not set' >>$(O)/.config; fi\n\
     tiny:\n\t@echo 'CONFIG_A=y' >$(O)/.config; echo '# CONFIG_B is not set' >>$(O)/.config\n\
-    olddefconfig:\n\t@grep -v -e NOSUCH -e TOOFAR $(O)/.config | sed 's/^CONFIG_ODD=m/CONFIG_ODD=y/' >$(O)/.new\n\t@mv $(O)/.new $(O)/.config\n";
+    olddefconfig:\n\t@grep -v -e NOSUCH -e TOOFAR $(O)/.config | sed 's/^CONFIG_ODD=m/CONFIG_ODD=y/' >$(O)/.new; grep -q POSSIBLE $(O)/.new || echo CONFIG_POSSIBLE=y >>$(O)/.new\n\t@mv $(O)/.new $(O)/.config\n";
 
 fn lab(fragment: &str) -> Lab {
     let lab = Lab::new();
@@ -28,6 +29,32 @@ async fn fragments_come_together_in_order() {
     for line in ["CONFIG_A=y", "CONFIG_NAME=\"a b\"", "CONFIG_B=y"] {
         assert!(config.lines().any(|it| it == line), "{config}");
     }
+}
+
+/// An option that one of ours makes possible gets Kconfig's default, or the base's answer.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_base_answers_for_the_rest_if_the_recipe_says_so() {
+    let lab = lab("# Why two.\nCONFIG_B=y\n");
+    let recipe = std::fs::read_to_string(lab.recipes().join("linux.toml")).unwrap();
+    let base = recipe.replace("base = \"tiny\"", "base = \"allnoconfig\"");
+    lab.file("linux.toml", &base);
+    let possible = async || {
+        lab.build(&["linux"]).await.fine();
+        lab.text("linux", "config").lines().any(|line| line == "CONFIG_POSSIBLE=y")
+    };
+    assert!(possible().await);
+    let rest = |recipe: &str| recipe.replace("[kernel]", "[kernel]\nrest = \"base\"");
+    lab.file("linux.toml", &rest(&base));
+    assert!(!possible().await);
+    let config = lab.text("linux", "config");
+    assert!(config.contains("CONFIG_A=y") && config.contains("CONFIG_B=y"), "{config}");
+    // What did not stick is an error there, too.
+    lab.file("kernel/two.config", "# Why two.\nCONFIG_NOSUCH=y\n");
+    assert_eq!(lab.build(&["linux"]).await.failure("linux").0, "configure");
+
+    lab.file("linux.toml", &rest(&recipe));
+    let error = lab.builder().start(crate::lab::request(&["linux"])).unwrap_err().to_string();
+    assert!(error.contains("kernel.rest = \"base\": needs one of these bases"), "{error}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

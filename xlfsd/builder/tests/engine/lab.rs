@@ -27,6 +27,7 @@ target = "x86_64-pc-linux-gnu"
 pub(crate) struct Lab {
     pub(crate) folder: tempfile::TempDir,
     pub(crate) jobs: usize,
+    pub(crate) packages: usize,
 }
 
 /// What a build told.
@@ -39,7 +40,7 @@ impl Lab {
     pub(crate) fn new() -> Self {
         let folder =
             tempfile::Builder::new().permissions(Permissions::from_mode(0o755)).tempdir().unwrap();
-        let lab = Self { folder, jobs: 2 };
+        let lab = Self { folder, jobs: 2, packages: 0 };
         fs::create_dir_all(lab.recipes().join("images")).unwrap();
         lab.file("set.toml", SET);
         lab
@@ -74,7 +75,8 @@ impl Lab {
     }
 
     pub(crate) fn config(&self) -> Config {
-        Config { jobs: self.jobs, ..Config::new(self.store(), self.recipes()) }
+        let config = Config::new(self.store(), self.recipes());
+        Config { jobs: self.jobs, packages: self.packages, ..config }
     }
 
     pub(crate) fn builder(&self) -> Builder {
@@ -146,7 +148,7 @@ impl Told {
     /// Why a package failed, its step and its last lines.
     pub(crate) fn failure(&self, wanted: &str) -> (String, String, Vec<String>) {
         let found = self.events.iter().find_map(|event| match event {
-            Event::Failed { package, step, reason, tail } if package == wanted => {
+            Event::Failed { package, step, reason, tail, .. } if package == wanted => {
                 Some((step.clone(), reason.clone(), tail.clone()))
             }
             _ => None,

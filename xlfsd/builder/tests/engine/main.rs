@@ -6,6 +6,7 @@
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used)]
 
 mod caching;
+mod casd;
 mod disk;
 mod failures;
 mod images;
@@ -15,5 +16,7 @@ mod kernel;
 mod kill;
 mod lab;
 mod pool;
+mod remote;
+mod shell;
 mod sources;
 mod toolchains;

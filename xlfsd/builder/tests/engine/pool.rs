@@ -1,6 +1,6 @@
 //! One pool of jobs for all packages.
 
-use crate::lab::Lab;
+use crate::lab::{Lab, Told};
 
 /// Each package runs a make with eight jobs that last a while and count how many
 /// of their kind run in the package; the pool has two.
@@ -35,15 +35,38 @@ async fn as_many_packages_run_as_there_are_jobs() {
     for name in ["a", "b", "c", "d"] {
         lab.package(name, &[], "sleep 1; echo x > $OUT/x");
     }
-    let told = lab.build(&["a", "b", "c", "d"]).await.fine();
-    let mut running: i32 = 0;
+    assert_eq!(most_at_once(&lab.build(&["a", "b", "c", "d"]).await.fine()), 2);
+}
+
+/// One after another, as a plain script would, but each with all jobs for its make.
+#[tokio::test(flavor = "multi_thread")]
+async fn packages_may_be_fewer_than_jobs() {
+    let lab = Lab { jobs: 3, packages: 1, ..Lab::new() };
+    let makefile = "all: 1 2 3 4 5 6\n1 2 3 4 5 6:\n\tmkdir run/$@\n\tls run | wc -l >>count\n\tsleep 0.3\n\trmdir run/$@\n";
+    for name in ["a", "b", "c"] {
+        lab.file(&format!("{name}/Makefile"), makefile);
+        let install =
+            "mkdir run; make -f $FILES/Makefile; sort -n count | tail -1 > $OUT/most-$NAME";
+        lab.package(name, &[], install);
+    }
+    lab.package("bad", &[], "false");
+    // A package that fails makes room, too.
+    assert_eq!(lab.build(&["bad", "a"]).await.built(), ["a"]);
+    assert_eq!(most_at_once(&lab.build(&["b", "c"]).await.fine()), 1);
+    for name in ["a", "b", "c"] {
+        assert_eq!(lab.text(name, &format!("most-{name}")), "3\n");
+    }
+}
+
+fn most_at_once(told: &Told) -> i32 {
+    let mut running = 0;
     let mut most = 0;
     for event in &told.events {
         let text = format!("{event:?}");
         running += i32::from(text.starts_with("Started")) - i32::from(text.starts_with("Built"));
         most = most.max(running);
     }
-    assert_eq!(most, 2);
+    most
 }
 
 /// A make that is killed keeps the tokens it had; the next package must not suffer.

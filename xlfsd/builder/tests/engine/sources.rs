@@ -5,7 +5,7 @@ use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::process::Command;
 
-use xlfs_builder::build::{Builder, Config, Event};
+use xlfs_builder::build::{Builder, Config, Event, Request};
 use xlfs_builder::digest::Digest;
 use xlfs_builder::source::Places;
 
@@ -134,4 +134,36 @@ async fn a_mirror_serves_and_what_is_wrong_is_kept_aside() {
     assert!(notes[1].contains("404"), "{notes:?}");
     let aside = lab.store().join("aside").join(format!("x-1.tar.gz.{}", found.short()));
     assert_eq!(fs::read(aside).unwrap(), b"something else");
+}
+
+/// What lists an image's content tells what the set says, not how a build went.
+#[tokio::test(flavor = "multi_thread")]
+async fn bills_of_materials_do_not_depend_on_where_sources_were_found() {
+    let (lab, config) = lab();
+    let lock = fs::read_to_string(lab.recipes().join("sources.lock")).unwrap();
+    let place = "places = [{ url = \"https://example.org/x-1.tar.gz\" }]\n";
+    lab.file("sources.lock", &(lock + place));
+    lab.file("images/i.toml", "name = \"i\"\nsummary = \"i\"\npackages = [\"x\"]\n");
+    let built = async |rebuild: &[&str]| {
+        let rebuild = rebuild.iter().map(|it| (*it).to_owned()).collect();
+        let builder = Builder::open(&config).unwrap();
+        let build = builder.start(Request { rebuild, ..request(&["i"]) }).unwrap();
+        assert!(build.finished().await.succeeded());
+        builder.store().image("t", "i").unwrap().unwrap()
+    };
+    let first = built(&[]).await;
+    let bill = |name: &str| {
+        let blob = lab.builder().store().read_blob(&first.artifacts[name]).unwrap();
+        String::from_utf8(blob).unwrap()
+    };
+    assert!(bill("sbom.spdx.json").contains("places: https://example.org/x-1.tar.gz"));
+    assert!(!bill("manifest.json").contains(&*lab.folder.path().to_string_lossy()));
+    // This time the store serves the source.
+    assert_eq!(built(&["x"]).await, first);
+    // A licence is corrected: nothing is built again, but the bills tell it.
+    let recipe = fs::read_to_string(lab.recipes().join("x.toml")).unwrap();
+    lab.file("x.toml", &recipe.replace("\"MIT\"", "\"Zlib\""));
+    let corrected = built(&[]).await;
+    assert_ne!(corrected.artifacts["sbom.spdx.json"], first.artifacts["sbom.spdx.json"]);
+    assert_eq!(corrected.packages, first.packages);
 }

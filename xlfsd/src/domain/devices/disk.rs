@@ -28,6 +28,10 @@ pub struct DiskName {
 }
 
 impl DiskName {
+    /// The configuration disk's place: the last of the short names. Guests find it
+    /// by its label.
+    pub(in crate::domain) const CONFIGURATION: Self = Self { disk: 25, part: 0 };
+
     /// A whole disk, 0 for `xvda`.
     pub fn whole(disk: u32) -> Self {
         Self { disk: disk.min(MAX_DISK), part: 0 }

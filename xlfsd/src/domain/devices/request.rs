@@ -9,13 +9,15 @@ use crate::image::{ImageHold, ImageKind, ImageStore};
 use crate::problem::{FieldProblem, Problem};
 use crate::storage::{VolumeOrigin, VolumeRecord};
 
+const CONFIGURATION: DiskName = DiskName::CONFIGURATION;
 /// Disks that a guest can have.
 const MOST: usize = 64;
 /// Smallest volume, and the unit of all, in bytes.
 const UNIT: u64 = 1 << 20;
 
 /// The records for `wanted`, beside those that the guest `has`, with the images
-/// held that they are made from. Fields that are wrong are added to `wrong`; a missing image is an error.
+/// held that they are made from. Fields that are wrong are added to `wrong`; a
+/// missing image is an error.
 pub(in crate::domain) fn disks(
     guest: &str,
     (wanted, has): (&[DiskRequest], &[DiskRecord]),
@@ -31,7 +33,8 @@ pub(in crate::domain) fn disks(
     }
     let named = |name: DiskName| {
         let asked = wanted.iter().filter_map(|disk| disk.name);
-        asked.chain(has.iter().map(|disk| disk.name)).any(|other| other.clashes(name))
+        let taken = asked.chain(has.iter().map(|disk| disk.name)).chain([CONFIGURATION]);
+        taken.into_iter().any(|other| other.clashes(name))
     };
     let mut free = (0..).map(DiskName::whole).filter(|name| !named(*name));
     for disk in wanted {
@@ -41,6 +44,10 @@ pub(in crate::domain) fn disks(
         };
         if let Some(other) = has.iter().chain(&records).find(|other| other.name.clashes(name)) {
             refuse(format!("the guest has {} already", other.name));
+            continue;
+        }
+        if name.clashes(CONFIGURATION) {
+            refuse("this is the configuration disk's place".into());
             continue;
         }
         if let Some(reference) = &disk.volume {
@@ -82,7 +89,7 @@ pub(in crate::domain) fn disks(
             name,
             volume: VolumeRecipe {
                 uuid: Uuid::new_v4(),
-                name: format!("{guest}-{name}"),
+                name: volume_name(guest, name, pools),
                 pool,
                 size: size.next_multiple_of(UNIT),
                 image: copied.map_or(hold.as_ref().map(ImageHold::digest), |from| from.image),
@@ -96,6 +103,14 @@ pub(in crate::domain) fn disks(
         holds.extend(hold);
     }
     Ok((records, holds))
+}
+
+/// `web-xvda`; with a number where a volume that was kept has that name.
+fn volume_name(guest: &str, disk: DiskName, pools: &dyn Disks) -> String {
+    let first = format!("{guest}-{disk}");
+    let more = (2..).map(|number| format!("{first}-{number}"));
+    let free = |name: &String| pools.volume(name).is_err();
+    std::iter::once(first.clone()).chain(more).find(free).unwrap_or(first)
 }
 
 /// A disk of a volume that is there.

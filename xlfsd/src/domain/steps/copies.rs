@@ -89,10 +89,16 @@ impl Run {
 
     /// From here on the snapshot is there.
     pub(super) fn keep_snapshot(&mut self) -> Result<(), Problem> {
-        self.guest.update(|record| {
+        let before = self.guest.update(|record| {
+            let before = record.snapshots.clone();
             record.snapshots.iter_mut().for_each(|snapshot| snapshot.unfinished = false);
+            before
         });
-        self.define()
+        let written = self.define();
+        if written.is_err() {
+            self.guest.update(|record| record.snapshots = before);
+        }
+        written
     }
 
     /// Makes volumes of the snapshot that is restored.
@@ -111,7 +117,7 @@ impl Run {
             return Ok(());
         }
         for disk in &self.record.restoring {
-            self.disks.remove(disk.volume.uuid).await?;
+            self.disks.remove(disk.volume.uuid, self.record.uuid).await?;
         }
         Ok(())
     }
@@ -119,7 +125,8 @@ impl Run {
     /// Makes the restored volumes the guest's disks. That is one record, written
     /// whole or not at all: so they all change, or none does.
     pub(super) fn switch_disks(&mut self) -> Result<(), Problem> {
-        self.guest.update(|record| {
+        let before = self.guest.update(|record| {
+            let before = record.disks.clone();
             for restored in &record.restoring {
                 let of_it = record.disks.iter_mut().filter(|disk| disk.name == restored.name);
                 for disk in of_it {
@@ -128,15 +135,11 @@ impl Run {
                     disk.volume.pool.clone_from(&restored.volume.pool);
                 }
             }
+            before
         });
         let written = self.define();
         if written.is_err() {
-            self.guest.update(|record| {
-                for restored in &record.restoring {
-                    let of_it = record.disks.iter_mut().filter(|disk| disk.name == restored.name);
-                    of_it.for_each(|disk| disk.volume.uuid = restored.replaces);
-                }
-            });
+            self.guest.update(|record| record.disks = before);
         }
         written
     }
@@ -149,10 +152,10 @@ impl Run {
         let done = record.is_restored();
         for restored in &record.restoring {
             if !done {
-                self.disks.remove(restored.volume.uuid).await?;
+                self.disks.remove(restored.volume.uuid, self.record.uuid).await?;
                 continue;
             }
-            self.disks.remove(restored.replaces).await?;
+            self.disks.remove(restored.replaces, self.record.uuid).await?;
             if let Some(disk) = record.disks.iter().find(|disk| disk.name == restored.name) {
                 let (name, keep) = (disk.volume.name.clone(), !disk.goes_with_guest());
                 self.disks.rename(restored.volume.uuid, name, keep).await?;
@@ -174,7 +177,7 @@ impl Run {
         }
         for snapshot in record.snapshots.iter().filter(|snapshot| goes(snapshot.unfinished)) {
             for disk in &snapshot.disks {
-                self.disks.remove(disk.volume.uuid).await?;
+                self.disks.remove(disk.volume.uuid, self.record.uuid).await?;
             }
         }
         self.guest.update(|record| record.snapshots.retain(|one| !goes(one.unfinished)));

@@ -1,16 +1,10 @@
 //! The steps that make, attach and remove a guest's disks.
 
 use super::Run;
-use crate::domain::devices::DiskName;
+use crate::domain::devices::{DiskName, DiskRecord};
 use crate::domain::nodes::vbd::{self, Vbd};
 use crate::host::VolumePlan;
 use crate::problem::Problem;
-
-/// The configuration disk's place: the last of the short names. Guests find it
-/// by its label.
-fn seed_disk() -> DiskName {
-    DiskName::whole(25)
-}
 
 impl Run {
     /// One after another: they share a disk of the host.
@@ -30,14 +24,29 @@ impl Run {
     /// Those to be kept, too: there is no guest yet that they were kept for.
     pub(super) async fn unmake_volumes(&mut self) -> Result<(), Problem> {
         for disk in self.record.disks.iter().filter(|disk| !disk.adopted) {
-            self.disks.remove(disk.volume.uuid).await?;
+            self.disks.remove(disk.volume.uuid, self.record.uuid).await?;
         }
         Ok(())
     }
 
     pub(super) async fn remove_volumes(&mut self) -> Result<(), Problem> {
-        for disk in self.record.disks.iter().filter(|disk| disk.goes_with_guest()) {
-            self.disks.remove(disk.volume.uuid).await?;
+        let change = self.record.change.as_ref();
+        let coming_goes = change.is_some_and(|change| change.remove_volume);
+        let listed = |disk: &DiskRecord| self.record.disks.iter().any(|d| d.name == disk.name);
+        let goes = |disk: &&DiskRecord| match listed(disk) {
+            true => disk.goes_with_guest(),
+            false => coming_goes,
+        };
+        for disk in self.record.all_disks().filter(goes) {
+            let volume = &disk.volume;
+            match self.disks.remove(volume.uuid, self.record.uuid).await {
+                Err(problem) if problem.reason == "VOLUME_IN_USE" => {
+                    // Another guest reads it, too, and needs it on.
+                    self.task.log(format!("the volume {} stays: {problem}", volume.name));
+                    self.disks.keep(volume.uuid).await?;
+                }
+                removed => removed?,
+            }
         }
         Ok(())
     }
@@ -46,7 +55,7 @@ impl Run {
         self.vbds.clear();
         if self.record.seed {
             let block = self.disks.attach(self.record.uses_seed()).await?;
-            self.vbds.push(Vbd { name: seed_disk(), block, read_only: true });
+            self.vbds.push(Vbd { name: DiskName::CONFIGURATION, block, read_only: true });
         }
         for disk in &self.record.disks {
             let block = self.disks.attach(self.record.uses_disk(disk)).await?;
@@ -65,7 +74,7 @@ impl Run {
                 self.task.log(format!("the disks' nodes stay: {error}"));
             }
         }
-        for disk in &self.record.disks {
+        for disk in self.record.all_disks() {
             self.disks.detach(self.record.uses_disk(disk)).await?;
         }
         if self.record.seed {

@@ -60,6 +60,9 @@ impl Run {
 
     pub(super) async fn make_volume(&mut self) -> Result<(), Problem> {
         let disk = self.disk()?;
+        if disk.adopted {
+            return Ok(());
+        }
         let plan = VolumePlan { guest: self.record.uuid, recipe: disk.volume, keep: disk.keep };
         self.disks.make(plan, self.cancel.clone()).await
     }
@@ -68,7 +71,7 @@ impl Run {
     pub(super) async fn remove_volume(&mut self) -> Result<(), Problem> {
         let disk = self.disk()?;
         if self.record.change.as_ref().is_some_and(|change| change.remove_volume) {
-            self.disks.remove(disk.volume.uuid).await?;
+            self.disks.remove(disk.volume.uuid, self.record.uuid).await?;
         }
         Ok(())
     }

@@ -96,7 +96,7 @@ impl Run {
         if let Err(error) = host.store.apply(vec![nodes::withdraw_all(domid)]).await {
             self.task.log(format!("the interfaces' nodes stay: {error}"));
         }
-        for nic in &self.record.nics {
+        for nic in self.record.all_nics() {
             if let Err(problem) = self.release_nic(domid, nic).await {
                 let link = LinkName::vif(domid, nic.index);
                 self.task.log(format!("the firewall's rules for {link} stay: {problem}"));

@@ -149,6 +149,10 @@ impl Pool for LvmPool {
         Ok(PoolSpace { total, free: total - used })
     }
 
+    fn is_open(&self, id: Uuid) -> Result<bool, Problem> {
+        Ok(self.find(id)?.is_some_and(|lv| lv.is_open()))
+    }
+
     fn device(&self, id: Uuid) -> Result<VolumeDevice, Problem> {
         let path = self.node(&self.ready(id)?.lv_name);
         let node = BlockNode::of(&path).map_err(FileError::at("look at", &path));

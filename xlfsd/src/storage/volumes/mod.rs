@@ -181,12 +181,15 @@ impl Volumes {
         grown.map(|_| record)
     }
 
-    /// Removes a volume that nobody has attached. False: there was none.
-    pub fn remove(&self, uuid: Uuid) -> Result<bool, Problem> {
-        if !self.state.lock().volumes.contains_key(&uuid) {
-            return Ok(false);
-        }
-        let record = self.begin_work(uuid, VolumeWork::Remove)?;
+    /// Removes a volume of `guest` that nobody has attached. False: there was
+    /// none. VOLUME_IN_USE where another guest has it, running or not.
+    pub fn remove(&self, uuid: Uuid, guest: Uuid) -> Result<bool, Problem> {
+        let record = {
+            let mut state = self.state.lock();
+            let Some(record) = state.volumes.get(&uuid).cloned() else { return Ok(false) };
+            self.check_others(&record, guest)?;
+            self.begin_work_locked(&mut state, uuid, VolumeWork::Remove)?
+        };
         self.take_away(record)
     }
 
@@ -238,6 +241,13 @@ impl Volumes {
     pub fn device(&self, uuid: Uuid) -> Result<VolumeDevice, Problem> {
         let pool = self.state.lock().ready(uuid)?.pool.clone();
         self.pools.get(&pool)?.device(uuid)
+    }
+
+    /// Whether something in Dom0 has the device of a volume open, as far as its
+    /// pool can tell: where volumes are files, their loop devices say.
+    pub fn is_open(&self, uuid: Uuid) -> Result<bool, Problem> {
+        let pool = self.state.lock().ready(uuid)?.pool.clone();
+        self.pools.get(&pool)?.is_open(uuid)
     }
 
     /// Reserves the volume for a guest before it is attached: to write, for it

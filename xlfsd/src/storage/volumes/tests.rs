@@ -5,6 +5,8 @@ use super::*;
 use crate::event::{EventBus, EventLimits, Numbering};
 use crate::storage::{FolderPool, Pool};
 
+/// No guest of these tests.
+const NOBODY: Uuid = Uuid::nil();
 const MIB: u64 = 1 << 20;
 
 struct Host {
@@ -82,8 +84,8 @@ fn volumes_survive_a_restart_until_they_are_removed() {
     assert_eq!((renamed.size, renamed.kept, renamed.owner), (2 * MIB, true, owner));
     assert_eq!(renamed.origin, origin);
     for record in volumes.list() {
-        assert_eq!(volumes.remove(record.uuid), Ok(true));
-        assert_eq!(volumes.remove(record.uuid), Ok(false));
+        assert_eq!(volumes.remove(record.uuid, NOBODY), Ok(true));
+        assert_eq!(volumes.remove(record.uuid, NOBODY), Ok(false));
     }
     assert_eq!((host.files(), host.events.latest()), (0, 0));
 }
@@ -129,7 +131,7 @@ fn what_is_attached_is_neither_removed_nor_grown() {
     for problem in [
         volumes.claim(id, &db, Access::ReadWrite).unwrap_err(),
         volumes.claim(id, &db, Access::ReadOnly).unwrap_err(),
-        volumes.remove(id).unwrap_err(),
+        volumes.remove(id, NOBODY).unwrap_err(),
         volumes.grow(id, 2 * MIB, Watch::nobody()).unwrap_err(),
     ] {
         assert_eq!(problem.reason, "VOLUME_IN_USE");
@@ -139,7 +141,7 @@ fn what_is_attached_is_neither_removed_nor_grown() {
     assert_eq!(volumes.release_all(web.uuid), [id]);
     assert!(!volumes.release(id, web.uuid));
     volumes.grow(id, 2 * MIB, Watch::nobody()).unwrap();
-    assert_eq!(volumes.remove(id), Ok(true));
+    assert_eq!(volumes.remove(id, NOBODY), Ok(true));
     let gone = volumes.claim(id, &web, Access::ReadOnly).unwrap_err();
     assert_eq!(gone.reason, "NO_SUCH_VOLUME");
 }
@@ -163,7 +165,7 @@ fn what_is_being_copied_gets_no_new_writer() {
         volumes.release(id, paused.uuid);
         for problem in [
             volumes.claim(id, &other, Access::ReadWrite).unwrap_err(),
-            volumes.remove(id).unwrap_err(),
+            volumes.remove(id, NOBODY).unwrap_err(),
             volumes.grow(id, 8 * MIB, Watch::nobody()).unwrap_err(),
         ] {
             assert_eq!(problem.reason, "VOLUME_BUSY");
@@ -221,7 +223,7 @@ fn a_start_finishes_what_a_kill_left() {
     assert_eq!(there, expected);
     // The missing one can be removed.
     assert_eq!(volumes.device(ids[4]).unwrap_err().reason, "NO_SUCH_VOLUME");
-    assert_eq!(volumes.remove(ids[4]), Ok(true));
+    assert_eq!(volumes.remove(ids[4], NOBODY), Ok(true));
 }
 
 #[test]
@@ -236,7 +238,7 @@ fn a_pool_that_is_away_loses_nothing() {
     let pools = Pools::of([]);
     let volumes = Volumes::open(host.dir.path(), pools, &host.events).unwrap();
     assert_eq!(volumes.list().len(), 2);
-    assert_eq!(volumes.remove(id).unwrap_err().reason, "NO_SUCH_POOL");
+    assert_eq!(volumes.remove(id, NOBODY).unwrap_err().reason, "NO_SUCH_POOL");
     assert_eq!(volumes.device(id).unwrap_err().reason, "NO_SUCH_POOL");
     assert_eq!(
         volumes.claim(half, &guest("x"), Access::ReadOnly).unwrap_err().reason,

@@ -69,21 +69,24 @@ impl Volumes {
         }
     }
 
+    /// VOLUME_IN_USE where another guest than this has it, running or not.
+    pub(super) fn check_others(&self, volume: &VolumeRecord, guest: Uuid) -> Result<(), Problem> {
+        let mut others = self.users(volume.uuid);
+        others.retain(|user| user.guest.uuid != guest);
+        if others.is_empty() { Ok(()) } else { Err(in_use(volume, &others)) }
+    }
+
     /// Whether `guest` may have the volume as a disk beside whoever has it now:
     /// to write for it alone, or all to read. Its record names it already.
-    pub fn check_shared(
-        &self,
-        volume: Uuid,
-        guest: Uuid,
-        access: Access,
-    ) -> Result<VolumeRecord, Problem> {
+    pub fn check_shared(&self, volume: Uuid, guest: Uuid, access: Access) -> Result<(), Problem> {
         let state = self.state.lock();
         let record = state.ready(volume)?.clone();
         let mut others = self.users(volume);
-        others.retain(|user| user.guest.uuid != guest);
+        // Its own snapshots count: nobody writes what they hold.
+        others.retain(|user| user.guest.uuid != guest || user.snapshot.is_some());
         let reads = |user: &VolumeUse| user.access == Access::ReadOnly && user.snapshot.is_none();
         match access == Access::ReadOnly && others.iter().all(reads) || others.is_empty() {
-            true => Ok(record),
+            true => Ok(()),
             false => Err(in_use(&record, &others)),
         }
     }

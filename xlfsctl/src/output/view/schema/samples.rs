@@ -13,7 +13,7 @@ use crate::output::view::imported::ImportedView;
 use crate::output::view::outcome::{OutcomeView, OutcomesView};
 use crate::output::view::task::TaskView;
 
-const MOMENT: Option<Timestamp> = Some(Timestamp { seconds: 1_795_324_680, nanos: 0 });
+pub(super) const MOMENT: Option<Timestamp> = Some(Timestamp { seconds: 1_795_324_680, nanos: 0 });
 const SPAN: Option<Duration> = Some(Duration { seconds: 1, nanos: 0 });
 
 pub(super) fn text() -> String {

@@ -5,13 +5,14 @@ use std::error::Error;
 use std::io::{self, Write};
 use std::path::Path;
 
-use xlfs_builder::build::{Builder, Request, Standing, Verified};
+use xlfs_builder::build::{Builder, Config, Request, ShellRequest, Standing, Verified};
 use xlfs_builder::recipe::RecipeSet;
+use xlfs_builder::recipe::check::RecipeError;
+use xlfs_builder::recipe::locate::locate;
 use xlfs_builder::tree::Node;
 use xlfs_builder::{image, timeline, with_causes};
 
-use crate::progress;
-use crate::{Command, What, Where};
+use crate::{Away, Command, What, Where, progress, shell};
 
 /// Whether all is well, or why the command could not do its work.
 type Done = Result<bool, Box<dyn Error>>;
@@ -20,7 +21,9 @@ pub(crate) async fn run(command: Command) -> Done {
     match command {
         Command::Check { at } => check(&at),
         Command::Plan { at, what } => plan(&at, &what),
-        Command::Build { at, what, output } => build(&at, &what, output.as_deref()).await,
+        Command::Build { at, what, away, output } => {
+            build(&at, &what, &away, output.as_deref()).await
+        }
         Command::Fetch { at, what } => fetch(&at, &what),
         Command::Why { at, what } => why(&at, &what),
         Command::Log { at, package, step, toolchain } => {
@@ -29,6 +32,10 @@ pub(crate) async fn run(command: Command) -> Done {
         Command::Files { at, package, toolchain } => files(&at, &package, toolchain.as_deref()),
         Command::Graph { at, output } => graph(&at, output.as_deref()),
         Command::Verify { at, what } => verify(&at, &what).await,
+        Command::Shell { at, package, step, toolchain, check } => {
+            let builder = Builder::open(&at.config())?;
+            shell::run(&builder, &ShellRequest { package, toolchain, check, step }).await
+        }
         Command::Gc { at } => gc(&at),
     }
 }
@@ -36,7 +43,14 @@ pub(crate) async fn run(command: Command) -> Done {
 fn check(at: &Where) -> Done {
     let set = RecipeSet::load(&at.recipes)?;
     for error in set.problems.values().flatten() {
-        eprintln!("xlfs-build: {}", with_causes(error));
+        let (text, place) = (with_causes(error), locate(&set, error));
+        match place.and_then(|place| Some((place.path, place.at?))) {
+            // Mistakes of the format name their place themselves.
+            Some((path, (line, column))) if !matches!(error, RecipeError::Text(_)) => {
+                eprintln!("xlfs-build: {}:{line}:{column}: {text}", path.display());
+            }
+            _ => eprintln!("xlfs-build: {text}"),
+        }
     }
     let count = set.problems.values().map(Vec::len).sum::<usize>();
     println!("{} packages, {} images, {count} mistakes", set.packages.len(), set.images.len());
@@ -88,13 +102,18 @@ fn plan(at: &Where, what: &What) -> Done {
     Ok(plan.missing_inputs.is_empty())
 }
 
-async fn build(at: &Where, what: &What, output: Option<&Path>) -> Done {
-    let builder = Builder::open(&at.config())?;
+async fn build(at: &Where, what: &What, away: &Away, output: Option<&Path>) -> Done {
+    let builder = Builder::open(&Config { remote: away.config(), ..at.config() })?;
     let request = request(&builder, what);
     let targets = request.targets.clone();
     let build = builder.start(request)?;
     let summary = progress::follow(build).await;
     if let Some(folder) = output {
+        if !summary.succeeded() {
+            // What the store has of these images is of an earlier build.
+            eprintln!("xlfs-build: nothing is copied to {}: it is not all built", folder.display());
+            return Ok(false);
+        }
         let set = builder.set();
         for name in targets.iter().filter(|name| set.images.contains_key(*name)) {
             if let Some(record) = builder.store().image(&set.file.name, name)? {
@@ -255,7 +274,7 @@ async fn verify(at: &Where, what: &What) -> Done {
 }
 
 fn gc(at: &Where) -> Done {
-    let done = Builder::open(&at.config())?.collect()?;
+    let done = Builder::open(&at.config())?.collect(false)?;
     println!(
         "removed {} results and {} blobs ({} MiB); {} blobs stay",
         done.results,

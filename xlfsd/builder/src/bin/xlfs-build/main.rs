@@ -2,12 +2,14 @@
 
 mod command;
 mod progress;
+mod shell;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 use xlfs_builder::build::{BUILD_USER, Config, Request};
+use xlfs_builder::remote;
 use xlfs_builder::source::Places;
 
 #[derive(Debug, Parser)]
@@ -34,6 +36,9 @@ struct Where {
     /// Size of the pool of jobs (0: as many as there are processors)
     #[arg(long, short, default_value_t = 0)]
     jobs: usize,
+    /// How many packages may be built here at the same time (0: as many as there are jobs)
+    #[arg(long, value_name = "COUNT", default_value_t = 0)]
+    packages: usize,
     /// Who steps run as when this runs as root
     #[arg(long, default_value_t = BUILD_USER)]
     user: u32,
@@ -43,10 +48,38 @@ impl Where {
     fn config(&self) -> Config {
         Config {
             jobs: self.jobs,
+            packages: self.packages,
             places: Places { folders: self.folders.clone(), mirrors: self.mirrors.clone() },
             user: self.user,
             ..Config::new(self.store.clone(), self.recipes.clone())
         }
+    }
+}
+
+#[derive(Debug, Args)]
+struct Away {
+    /// A remote executor that builds the packages: http://HOST:PORT or unix:/PATH
+    #[arg(long, value_name = "ADDRESS", env = "XLFS_REMOTE")]
+    remote: Option<String>,
+    /// Its instance
+    #[arg(long, value_name = "NAME", default_value = "", hide_default_value = true)]
+    remote_instance: String,
+    /// How many packages it builds at the same time
+    #[arg(long, value_name = "COUNT", default_value_t = 2)]
+    remote_jobs: usize,
+    /// A package that it builds (repeatable; none: all)
+    #[arg(long, value_name = "PACKAGE")]
+    remote_package: Vec<String>,
+}
+
+impl Away {
+    fn config(&self) -> Option<remote::Config> {
+        Some(remote::Config {
+            address: self.remote.clone()?,
+            instance: self.remote_instance.clone(),
+            jobs: self.remote_jobs,
+            packages: self.remote_package.iter().cloned().collect(),
+        })
     }
 }
 
@@ -107,6 +140,8 @@ enum Command {
         at: Where,
         #[command(flatten)]
         what: What,
+        #[command(flatten)]
+        away: Away,
         /// Copy images' files into this folder
         #[arg(long, short)]
         output: Option<PathBuf>,
@@ -162,6 +197,22 @@ enum Command {
         at: Where,
         #[command(flatten)]
         what: What,
+    },
+    /// Open a package's sandbox: what its last failure left, or its sources
+    Shell {
+        #[command(flatten)]
+        at: Where,
+        /// The package
+        package: String,
+        /// Begin anew, with all before this step done
+        #[arg(long)]
+        step: Option<String>,
+        /// Toolchain (none: the set's)
+        #[arg(long)]
+        toolchain: Option<String>,
+        /// With the package's own tests among the steps
+        #[arg(long)]
+        check: bool,
     },
     /// Remove results that no recipe leads to any more
     Gc {

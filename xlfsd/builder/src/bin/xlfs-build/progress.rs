@@ -58,7 +58,7 @@ impl View {
                 let same = if *changed { "" } else { ", same result as before" };
                 self.line(&format!("built    {package} in {}{same}", duration(*seconds)));
             }
-            Event::Failed { package, step, reason, tail } => {
+            Event::Failed { package, step, reason, tail, .. } => {
                 self.running.remove(package);
                 self.line(&format!("FAILED   {package} ({step}): {reason}"));
                 for line in tail {
