@@ -32,6 +32,7 @@ pub fn run(images: &Images, names: &[String], echo: bool) -> Result<bool, SlotsE
     report.take(names, "upgrade", || upgrade(&host, images));
     report.take(names, "rollback", || rollback(&host));
     report.take(names, "refused", || refused(&host, images));
+    report.take(names, "killed", || killed(&host));
     for (at, variant) in ALL.iter().enumerate().skip(1) {
         report.take(names, variant.name, || broken(&host, variant, at));
     }
@@ -183,6 +184,26 @@ fn refused(host: &Machine, images: &Images) -> Result<String, SlotsError> {
         check(said.contains("BAD_IMAGE_KIND"), || format!("a kernel is not refused: {said}"))?;
     }
     is(&slot(host, "a")?, "next", true)?;
+    Ok(String::new())
+}
+
+/// xlfsd is killed while it writes a slot: that one cannot be started, and nobody tries.
+fn killed(host: &Machine) -> Result<String, SlotsError> {
+    host.sh("xlfsctl image import /dev/vdc --kind disk --alias second")?;
+    host.sh(
+        "xlfsctl host upgrade second --no-reboot --no-wait && sleep 2 && kill -9 $(pidof xlfsd)",
+    )?;
+    host.up("a")?;
+    let b = slot(host, "b")?;
+    is(&b, "state", "incomplete")?;
+    is(&b, "next", false)?;
+    let before = host.starts("a", false);
+    host.sh("xlfsctl host reboot --force --timeout 60s")?;
+    host.until("start of slot a", ORDER, |host| host.starts("a", false) > before)?;
+    host.up("a")?;
+    is(&slot(host, "b")?, "state", "incomplete")?;
+    let refused = host.sh("xlfsctl host rollback -o json 2>&1; true")?;
+    check(refused.contains("NOTHING_TO_ROLL_BACK_TO"), || format!("not refused: {refused}"))?;
     Ok(String::new())
 }
 
