@@ -19,7 +19,7 @@ pub fn store(cache: &Path) -> PathBuf {
     named.unwrap_or_else(|| cache.with_file_name("store"))
 }
 
-/// Builds images of release set 12 and copies their files into `to`. What the
+/// Builds images of release set 12 and copies the files of each into `to/IMAGE`. What the
 /// builder tells goes to standard output, as a user would see it.
 ///
 /// # Errors

@@ -23,7 +23,8 @@ fn from_source() -> Outcome {
         ("minimal.initramfs", "ramdisk", "minimal-ramdisk"),
         ("minimal.ext4", "disk", "minimal-root"),
     ] {
-        host.dom0().put(&folder.path().join(file), &format!("/tmp/{file}"))?;
+        let from = folder.path().join("minimal").join(file);
+        host.dom0().put(&from, &format!("/tmp/{file}"))?;
         host.import(&format!("/tmp/{file}"), kind, alias)?;
     }
     // Half of what a distribution's kernel needs to get to its first program.

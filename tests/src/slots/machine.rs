@@ -150,7 +150,7 @@ impl Machine {
 /// QEMU's arguments. Unlike the other lab machines this one starts again when it is
 /// reset: that is what is tested.
 fn arguments(disks: &[(&Path, bool)], port: u16) -> Vec<String> {
-    let fixed = "-nodefaults -nographic -accel tcg,thread=multi -serial stdio -monitor none \
+    let fixed = "-nodefaults -nographic -vga std -accel tcg,thread=multi -serial stdio -monitor none \
                  -machine pc -cpu qemu64 -smp 2 -m 2048 -boot c \
                  -device virtio-net-pci,netdev=net";
     let mut arguments: Vec<String> = fixed.split_whitespace().map(str::to_owned).collect();

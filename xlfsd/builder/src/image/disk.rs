@@ -53,8 +53,8 @@ pub(super) fn write(
     for (part, place) in artifact.partition.iter().zip(&places) {
         let Some(digest) = part.from.as_ref().and_then(|from| made.get(from)) else { continue };
         let blob = store.blob(digest, false)?;
-        let mut content = File::open(blob).map_err(wrap)?;
-        sparse::copy(&mut content, &raw, place.at).map_err(wrap)?;
+        let content = File::open(blob).map_err(wrap)?;
+        sparse::copy(&content, &raw, place.at).map_err(wrap)?;
     }
     let code = match &artifact.boot {
         Some(boot) => boot_loader(store, tree, artifact, boot, &places, &raw)?,

@@ -100,10 +100,10 @@ pub fn export(store: &Store, record: &ImageRecord, to: &Path) -> Result<Vec<Path
         let from = store.blob(digest, false)?;
         let path = to.join(name);
         let part = to.join(format!(".{name}.part"));
-        let mut source = fs::File::open(&from).map_err(at("read", &from))?;
+        let source = fs::File::open(&from).map_err(at("read", &from))?;
         let target = fs::File::create(&part).map_err(at("write", &part))?;
         target.set_len(digest.size).map_err(at("write", &part))?;
-        sparse::copy(&mut source, &target, 0).map_err(at("write", &part))?;
+        sparse::copy(&source, &target, 0).map_err(at("write", &part))?;
         target.sync_all().map_err(at("flush", &part))?;
         fs::rename(&part, &path).map_err(at("write", &path))?;
         written.push(path);

@@ -197,5 +197,8 @@ fn endpoint(config: &Config) -> Result<Endpoint, RemoteError> {
     }
     let endpoint = Endpoint::from_shared(address.clone()).map_err(|_| wrong())?;
     // A machine that vanished without a word is noticed by TCP.
-    Ok(endpoint.connect_timeout(FIRST_PATIENCE).tcp_keepalive(Some(Duration::from_secs(30))))
+    let endpoint = endpoint.connect_timeout(FIRST_PATIENCE);
+    let endpoint = endpoint.tcp_keepalive(Some(Duration::from_secs(30)));
+    // Sources are large, and the usual 64 KiB on the way are few for a distant machine.
+    Ok(endpoint.initial_stream_window_size(4 << 20).initial_connection_window_size(8 << 20))
 }

@@ -27,6 +27,9 @@ const DEPTH: usize = 128;
 /// A tree's message has at most so many bytes.
 const TREE: u64 = 256 << 20;
 
+/// A log has at most so many bytes.
+const LOG: u64 = 256 << 20;
+
 /// `Tree` of the API, its folders as they were sent: their digests are of these
 /// bytes, whatever else we understand of them.
 #[derive(Clone, PartialEq, prost::Message)]
@@ -53,6 +56,9 @@ impl Remote {
             log.extend_from_slice(raw);
             if let (true, Some(digest)) = (raw.is_empty(), digest) {
                 let digest = self.name(digest)?;
+                if digest.size > LOG {
+                    return Err(self.nonsense(format!("a log of {} bytes", digest.size)));
+                }
                 self.get(store, [digest.clone()].into()).await?;
                 log.extend(store.read_blob(&digest)?);
             }

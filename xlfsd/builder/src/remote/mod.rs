@@ -185,11 +185,13 @@ impl Remote {
         let work = async {
             begin("upload");
             self.upload(store, action).await?;
+            begin("remote");
             let mut executed = self.execute(&action.digest, &mut begin).await;
             if let Err(RemoteError::Refused { code: Code::FailedPrecondition, .. }) = &executed {
                 // It lost something meanwhile: its cache has an end.
                 begin("upload");
                 self.upload(store, action).await?;
+                begin("remote");
                 executed = self.execute(&action.digest, &mut begin).await;
             }
             let result = executed?;

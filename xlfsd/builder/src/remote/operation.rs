@@ -101,7 +101,7 @@ impl Remote {
         name: &mut String,
         begin: &mut (impl FnMut(&str) + Send),
     ) -> Result<reapi::ExecuteResponse, Status> {
-        let mut last = None;
+        let (mut last, mut queued) = (None, false);
         while let Some(told) = stream.message().await? {
             if *name != told.name {
                 name.clone_from(&told.name);
@@ -124,8 +124,11 @@ impl Remote {
             if stage != last {
                 last = stage;
                 match stage {
-                    Some(Stage::Queued) => begin("queued"),
-                    Some(Stage::Executing) => begin("remote"),
+                    Some(Stage::Queued) => {
+                        queued = true;
+                        begin("queued");
+                    }
+                    Some(Stage::Executing) if queued => begin("remote"),
                     _ => {}
                 }
             }

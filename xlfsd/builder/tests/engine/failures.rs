@@ -1,5 +1,8 @@
 //! Clear errors, and no harm to what does not depend on the failed.
 
+use std::fs;
+use std::process::Command;
+
 use xlfs_builder::build::Builder;
 
 use crate::lab::{Lab, request};
@@ -127,4 +130,30 @@ fn a_toolchain_that_is_not_installed_is_named() {
     let error = Builder::open(&lab.config()).unwrap().plan(&request(&["a"])).unwrap_err();
     let error = xlfs_builder::with_causes(&error);
     assert!(error.contains("needs the Debian package dahs, which is not installed"), "{error}");
+}
+
+#[test]
+fn a_build_that_failed_gives_no_older_image() {
+    let lab = Lab::new();
+    lab.package("tool", &[], "echo one > $OUT/tool");
+    lab.file(
+        "images/small.toml",
+        "name = \"small\"\nsummary = \"x\"\npackages = [\"tool\"]\n\
+         [[artifact]]\nkind = \"copy\"\nfrom = \"tool\"\nfile = \"tool\"\n",
+    );
+    let built = |to: &str| {
+        let to = lab.folder.path().join(to);
+        let status = Command::new(env!("CARGO_BIN_EXE_xlfs-build"))
+            .arg("build")
+            .args(["--recipes".as_ref(), lab.recipes().as_os_str()])
+            .args(["--store".as_ref(), lab.store().as_os_str()])
+            .args(["-o".as_ref(), to.as_os_str()])
+            .arg("small")
+            .status()
+            .unwrap();
+        (status.success(), fs::read_to_string(to.join("small/tool")).ok())
+    };
+    assert_eq!(built("first"), (true, Some("one\n".to_owned())));
+    lab.package("tool", &[], "false");
+    assert_eq!(built("second"), (false, None));
 }

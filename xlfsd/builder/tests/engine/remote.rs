@@ -75,7 +75,7 @@ async fn what_is_built_away_is_what_is_built_here() {
         assert_eq!((one.action, one.outputs), (two.action, two.outputs));
         assert_eq!(two.provenance.by, Some(casd.address()));
         let steps: Vec<&str> = two.steps.iter().map(|it| it.step.as_str()).collect();
-        assert!(steps.starts_with(&["upload"]) && steps.ends_with(&["download"]), "{steps:?}");
+        assert_eq!(steps, ["upload", "remote", "download"]);
         let log = builder.store().read_blob(&two.log).unwrap();
         assert!(String::from_utf8_lossy(&log).contains("\u{1e}install\n"));
     }
@@ -125,6 +125,69 @@ async fn a_failure_comes_back_with_its_log() {
     let failure = builder.store().failure("t", "bad").unwrap().unwrap();
     let log = builder.store().read_blob(&failure.log).unwrap();
     assert_eq!(String::from_utf8_lossy(&log), "\u{1e}install\nbefore\nreason\n");
+}
+
+/// Bytes that are not what their digest says are noticed, whoever changed them.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_service_makes_up_is_refused() {
+    let lab = Lab::new();
+    lab.package("a", &[], "echo honest > $OUT/a");
+    let casd = Casd::start();
+    build(&config(&lab, "one", &casd.address()), request(&["a"])).await.fine();
+    casd.forge(&xlfs_builder::digest::Digest::of(b"honest\n"), b"forged\n");
+    let two = config(&lab, "two", &casd.address());
+    let told = build(&two, request(&["a"])).await.fine();
+    // Neither its cache is believed, nor what it makes of its cache.
+    let [_, cache, built] = notes(&told)[..] else { panic!("{:#?}", told.events) };
+    let nonsense = format!("the remote executor {} sent nonsense: a file whose", casd.address());
+    assert!(cache.starts_with(&nonsense) && cache.ends_with("is not used for a"), "{cache}");
+    assert!(built.starts_with(&nonsense) && built.ends_with("; a is built here"), "{built}");
+    let record = Builder::open(&two).unwrap().store().latest("t", "a@shell").unwrap().unwrap();
+    assert_eq!(record.provenance.by, None);
+    lab.build(&["a"]).await.fine();
+    assert_eq!(record.outputs, lab.record("a").outputs);
+}
+
+/// Carries bytes to casd until it is told to cut what it has.
+fn proxy(lab: &Lab, casd: &Casd) -> (String, tokio::sync::watch::Sender<()>) {
+    let path = lab.folder.path().join("proxy");
+    let listener = tokio::net::UnixListener::bind(&path).unwrap();
+    let (cut, hears) = tokio::sync::watch::channel(());
+    let target = casd.address().trim_start_matches("unix:").to_owned();
+    tokio::spawn(async move {
+        while let Ok((mut near, _)) = listener.accept().await {
+            let (mut hears, target) = (hears.clone(), target.clone());
+            tokio::spawn(async move {
+                hears.mark_unchanged();
+                let mut far = tokio::net::UnixStream::connect(target).await.unwrap();
+                tokio::select! {
+                    _ = tokio::io::copy_bidirectional(&mut near, &mut far) => {}
+                    _ = hears.changed() => {}
+                }
+            });
+        }
+    });
+    (format!("unix:{}", path.display()), cut)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_that_breaks_is_made_again() {
+    let lab = Lab::new();
+    lab.package("a", &[], "sleep 4.75; echo a > $OUT/a");
+    let casd = Casd::start();
+    let (address, cut) = proxy(&lab, &casd);
+    let away = config(&lab, "away", &address);
+    let building = away.clone();
+    let running = tokio::spawn(async move { build(&building, request(&["a"])).await });
+    wait_for("it does not run away", || !sleeping("4.75").is_empty()).await;
+    cut.send(()).unwrap();
+    let told = running.await.unwrap().fine();
+    assert_eq!(notes(&told).len(), 1, "{:#?}", told.events);
+    let record = Builder::open(&away).unwrap().store().latest("t", "a@shell").unwrap().unwrap();
+    assert_eq!(record.provenance.by, Some(address));
+    let waited = casd.log().matches("WaitExecution").count();
+    let ran = casd.log().matches("Execute request").count();
+    assert!(waited > 0 && ran == 1, "{}", casd.log());
 }
 
 /// A package that lasts for ever away, and no time here.

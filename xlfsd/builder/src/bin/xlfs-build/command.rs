@@ -109,6 +109,11 @@ async fn build(at: &Where, what: &What, away: &Away, output: Option<&Path>) -> D
     let build = builder.start(request)?;
     let summary = progress::follow(build).await;
     if let Some(folder) = output {
+        if !summary.succeeded() {
+            // What the store has of these images is of an earlier build.
+            eprintln!("xlfs-build: nothing is copied to {}: it is not all built", folder.display());
+            return Ok(false);
+        }
         let set = builder.set();
         for name in targets.iter().filter(|name| set.images.contains_key(*name)) {
             if let Some(record) = builder.store().image(&set.file.name, name)? {
