@@ -13,7 +13,7 @@ else
 export XLFS_STORE ?= $(CURDIR)/target/store
 endif
 
-.PHONY: all install-missing build demo test unit conformance e2e bench lint clean-lab
+.PHONY: all install-missing build demo test unit conformance e2e images bench lint
 
 all: build
 
@@ -39,6 +39,11 @@ conformance: build
 
 e2e: build
 	$(LAB) e2e
+
+# The images minimal and dom0 from source, with a compiler from source (or
+# XLFS_TOOLCHAIN=host), into target/images, and proven in QEMU. Hours the first time.
+images: build
+	tests/make-images $(TARGET)/release
 
 # xlfs beside xl on the same Xen, the same guest, in one run.
 bench: build

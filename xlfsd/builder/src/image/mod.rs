@@ -88,17 +88,31 @@ pub enum ImageError {
     Program { program: &'static str, message: String },
 }
 
-/// Copies an image's artifacts into a folder.
+/// Beside exported artifacts: the key of the image that they are of.
+const EXPORTED: &str = ".image-key";
+
+/// Copies an image's artifacts into a folder; what was copied there before and is of
+/// the same image stays.
 pub fn export(store: &Store, record: &ImageRecord, to: &Path) -> Result<Vec<PathBuf>, ImageError> {
     let at = |action, path: &Path| {
         let path = path.to_owned();
         move |source| ImageError::from(StoreError::from(FileError { action, path, source }))
     };
     fs::create_dir_all(to).map_err(at("make", to))?;
+    let mark = to.join(EXPORTED);
+    let key = record.key.to_string();
+    let same = fs::read_to_string(&mark).is_ok_and(|found| found == key);
+    if !same && mark.exists() {
+        fs::remove_file(&mark).map_err(at("remove", &mark))?;
+    }
     let mut written = Vec::new();
     for (name, digest) in &record.artifacts {
         let from = store.blob(digest, false)?;
         let path = to.join(name);
+        if same && path.metadata().is_ok_and(|it| it.len() == digest.size) {
+            written.push(path);
+            continue;
+        }
         let part = to.join(format!(".{name}.part"));
         let source = fs::File::open(&from).map_err(at("read", &from))?;
         let target = fs::File::create(&part).map_err(at("write", &part))?;
@@ -108,6 +122,7 @@ pub fn export(store: &Store, record: &ImageRecord, to: &Path) -> Result<Vec<Path
         fs::rename(&part, &path).map_err(at("write", &path))?;
         written.push(path);
     }
+    fs::write(&mark, key).map_err(at("write", &mark))?;
     Ok(written)
 }
 
