@@ -15,9 +15,9 @@ use crate::problem::Problem;
 
 /// From xlfsd's first start in this boot until all checks must have passed.
 const DEADLINE: Duration = Duration::from_secs(60);
-const PAUSE: Duration = Duration::from_secs(2);
+const PAUSE: Duration = Duration::from_millis(if cfg!(test) { 10 } else { 2000 });
 /// When init was told and the host still runs, Xen ends it.
-const END: Duration = Duration::from_secs(30);
+const END: Duration = Duration::from_millis(if cfg!(test) { 10 } else { 30_000 });
 /// Where the first start of this boot is noted: in memory, gone with the boot.
 const BEGAN: &str = "/run/xlfs/trial-began";
 

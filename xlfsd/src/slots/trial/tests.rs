@@ -91,8 +91,9 @@ impl World {
 }
 
 const LONG: Duration = Duration::from_secs(60);
+const SHORT: Duration = Duration::from_millis(200);
 
-#[tokio::test(start_paused = true)]
+#[tokio::test]
 async fn a_slot_is_good_once_all_checks_pass() {
     let world = world(true, Slot::B, "good=a\ntry=\ntried=b\n");
     world.written(Slot::B);
@@ -104,12 +105,12 @@ async fn a_slot_is_good_once_all_checks_pass() {
     assert!(world.told.0.lock().is_empty());
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test]
 async fn a_slot_that_never_passes_is_left_and_told_why() {
     let world = world(true, Slot::B, "good=a\ntry=\ntried=b\n");
     world.written(Slot::B);
     let checks = Script(Mutex::new(["sshd does not answer"].into()), true);
-    assert!(!world.slots.judge(&checks, LONG, CancellationToken::new()).await);
+    assert!(!world.slots.judge(&checks, SHORT, CancellationToken::new()).await);
     assert_eq!(*world.told.0.lock(), [Restart::Reboot]);
     assert_eq!(world.variable("good").as_deref(), Some("a"));
     let record = world.slots.records.read(Slot::B).unwrap();
@@ -118,16 +119,16 @@ async fn a_slot_that_never_passes_is_left_and_told_why() {
     assert!(world.slots.pulse.missing(LONG).unwrap().contains("failed trial"));
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test]
 async fn a_slot_is_not_good_when_grub_cannot_be_told() {
     let world = world(true, Slot::B, "good=a\n");
     std::fs::write(world.dir.path().join("grub/grubenv"), "damaged").unwrap();
     let checks = Script(Mutex::default(), false);
-    assert!(!world.slots.judge(&checks, LONG, CancellationToken::new()).await);
+    assert!(!world.slots.judge(&checks, SHORT, CancellationToken::new()).await);
     assert_eq!(*world.told.0.lock(), [Restart::Reboot]);
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test]
 async fn a_daemon_that_is_told_to_stop_judges_nothing() {
     let world = world(true, Slot::B, "good=a\ntried=b\n");
     let stopping = CancellationToken::new();
