@@ -247,11 +247,11 @@ async fn what_was_copied_stays_until_the_image_changes() {
     let (_, files) = composed(&lab, "out").await;
     let written = |name: &str| files[name].metadata().unwrap().modified().unwrap();
     let (tool, tree) = (written("tool"), written("root.tar"));
-    std::fs::write(&files["root.tar"], "cut off").unwrap();
+    fs::write(&files["root.tar"], "cut off").unwrap();
     composed(&lab, "out").await;
     assert_eq!(written("tool"), tool);
     assert_ne!(written("root.tar"), tree);
-    assert_ne!(std::fs::read_to_string(&files["root.tar"]).unwrap_or_default(), "cut off");
+    assert_ne!(fs::read_to_string(&files["root.tar"]).unwrap_or_default(), "cut off");
     lab.file("images/small/file", "other\n");
     composed(&lab, "out").await;
     assert_ne!(written("tool"), tool);
