@@ -3,13 +3,13 @@
 
 use std::fs::File;
 use std::io::Read;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 use tokio_stream::wrappers::ReceiverStream;
-use xlfs_builder::build::Builder;
-use xlfs_builder::store::{Failure, Record};
+use xlfs_builder::build::{BuildError, Builder};
+use xlfs_builder::store::{Collected, Failure, Record, StoreError};
 use xlfs_builder::timeline;
 use xlfs_builder::tree::Node;
 use xlfs_proto::v1 as pb;
@@ -124,7 +124,7 @@ impl Builds {
         let this = self.clone();
         self.on_threads(move || {
             let (_place, _gate) = (place, gate);
-            let done = this.builder(&request.set)?.collect(request.dry_run);
+            let done = collect(&this.builder(&request.set)?, request.dry_run);
             let done = done.map_err(|error| problem::of(&error))?;
             Ok(pb::CollectStoreResponse {
                 results: done.results,
@@ -179,6 +179,20 @@ impl Builds {
             }
         });
         Ok(Box::pin(ReceiverStream::new(stream)))
+    }
+}
+
+/// Collects. What somebody was in the middle of who went away may hold the store for a
+/// moment more.
+fn collect(builder: &Builder, dry_run: bool) -> Result<Collected, BuildError> {
+    let begun = Instant::now();
+    loop {
+        match builder.collect(dry_run) {
+            Err(BuildError::Store(StoreError::Busy { .. })) if begun.elapsed() < PATIENCE => {
+                std::thread::sleep(PATIENCE / 50);
+            }
+            done => return done,
+        }
     }
 }
 
