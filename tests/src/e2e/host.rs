@@ -9,11 +9,12 @@ use serde::de::DeserializeOwned;
 
 use super::documents::{Failure, FailureDocument, Import};
 use super::{Outcome, ScenarioError, check};
-use crate::dom0::{Dom0, Dom0Error, Output, Process};
+use crate::dom0::{Dom0, Output, Process};
 use crate::ext4;
 use crate::initramfs::dom0::Programs;
-use crate::lab::{Config, GuestFiles, boot, program};
+use crate::lab::{Config, GuestFiles, boot};
 use crate::look::Look;
+use crate::product;
 use crate::qemu::{Disk, Machine};
 
 /// For anything that a busy machine may take minutes for.
@@ -79,8 +80,8 @@ impl Host {
     /// The same with more, or with something else, in Dom0.
     pub fn boot_with(setup: Setup<'_>) -> Outcome<Self> {
         let mut config = Config::named(setup.name)
-            .file(built("xlfsd")?, "/usr/sbin/xlfsd")
-            .file(built("xlfsctl")?, "/usr/bin/xlfsctl")
+            .file(product::find("xlfsd")?, "/usr/sbin/xlfsd")
+            .file(product::find("xlfsctl")?, "/usr/bin/xlfsctl")
             .file(
                 source("vm-templates/minimal/template.toml"),
                 format!("{TEMPLATES}/minimal/template.toml"),
@@ -257,21 +258,6 @@ pub fn succeeded(line: &str, output: &Output) -> Outcome {
 pub fn failure_of(line: &str, output: &Output) -> Outcome<Failure> {
     let text = output.stderr.trim_end().lines().last().unwrap_or_default();
     Ok(parse::<FailureDocument>(line, text)?.error)
-}
-
-/// A program of the release build, beside which this one was built.
-fn built(name: &str) -> Outcome<PathBuf> {
-    let lab = program()?;
-    let beside = lab.ancestors().nth(2).unwrap_or(Path::new("/"));
-    let path = beside.join("release").join(name);
-    if path.is_file() {
-        return Ok(path);
-    }
-    Err(ScenarioError::Dom0(Dom0Error::Host {
-        doing: "find the release build's (cargo build --release -p xlfsd -p xlfsctl)",
-        path,
-        source: std::io::ErrorKind::NotFound.into(),
-    }))
 }
 
 /// A file of this repository.

@@ -73,7 +73,7 @@ fn told(list: &[MissingInput]) -> String {
     let options: Vec<String> = names.iter().map(|name| format!("--input {name}=FILE")).collect();
     let names = names.into_iter().collect::<Vec<_>>().join(" and ");
     let options = options.join(" ");
-    format!("{images} takes {names} from who builds it, and it was not given: add {options}")
+    format!("{images} takes {names} from who builds it, which was not given: add {options}")
 }
 
 /// The inputs that these targets ask for, each with the images that do.

@@ -116,7 +116,7 @@ async fn too_few_and_too_many_are_told_before_anything_is_built() {
     let none = refused(&lab, request(&["host"]));
     assert_eq!(
         none,
-        "host takes xlfsctl and xlfsd from who builds it, and it was not given: \
+        "host takes xlfsctl and xlfsd from who builds it, which was not given: \
          add --input xlfsctl=FILE --input xlfsd=FILE"
     );
     let wrong = refused(&lab, with(&lab, &[("xlfsd", "d"), ("xlfsctrl", "c")]));
